@@ -1,0 +1,150 @@
+import type { z } from "zod";
+import type { Clock } from "./clock.ts";
+import type { Logger } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { StreamName } from "./record.ts";
+import type { Sample, Value } from "./sample.ts";
+
+/**
+ * A tag as configured. The fields every driver shares; a driver's own (address, byte order, ...) are in `options`,
+ * already checked by the driver's schema.
+ */
+export interface Tag<Options = unknown> {
+  readonly name: string;
+  /** Milliseconds between two reads. */
+  readonly everyMs: number;
+  readonly stream: StreamName;
+  /** Absolute: a good value that moved by less than this is not sent. 0 sends every change; absent sends every scan. */
+  readonly deadband?: number;
+  /** Engineering unit, for people. */
+  readonly unit?: string;
+  /** The value type as configured, e.g. `float32`. */
+  readonly type: string;
+  readonly options: Options;
+}
+
+/** A station on a link. `options` are the driver's own, already checked. */
+export interface Device<Options = unknown> {
+  readonly name: string;
+  /** Name of its link. */
+  readonly link: string;
+  /** Where its samples are published, placeholders resolved. */
+  readonly topic: string;
+  readonly tags: readonly Tag[];
+  readonly options: Options;
+}
+
+/** What was learnt about a device: limits and holes. Empty until learning exists. */
+export interface Profile {
+  readonly maxRegisters?: number;
+}
+
+/** One wire transaction that a plan consists of. A driver keeps its own fields beside these. */
+export interface Request {
+  readonly device: Device;
+  /** The tags whose samples this request gives. */
+  readonly tags: readonly Tag[];
+  /** For people: `holding 0..9 (10 registers)`. */
+  readonly label: string;
+  /** Predicted time on the wire, question and answer, in milliseconds; 0 where unknown. */
+  readonly wireMs: number;
+}
+
+export interface TagWrite {
+  readonly tag: Tag;
+  readonly value: Value;
+}
+export interface WriteResult {
+  readonly tag: string;
+  readonly ok: boolean;
+  readonly reason?: string;
+  readonly before?: Value;
+  readonly after?: Value;
+}
+
+/**
+ * One protocol over one link. A signal bounds the call, never the connection. Calls other than `close` are never made
+ * in parallel beyond `concurrency`. A driver never reconnects by itself.
+ */
+export interface Driver {
+  /** Wire transactions at once; 1 unless the device says otherwise. */
+  readonly concurrency: number;
+
+  /**
+   * Turns the tags of one scan group into wire transactions. No I/O.
+   * @throws ConfigError naming the tag.
+   */
+  plan(device: Device, tags: readonly Tag[], profile: Profile): Request[];
+
+  /** @throws NotConnectedError: again, with back-off. ConfigError: stop (no such serial port driver, bad options). */
+  connect(signal: AbortSignal): Promise<void>;
+
+  /**
+   * One wire transaction. Gives exactly one sample per tag of the request: a unit's own refusal (Modbus exception) or an
+   * undecodable value is a `bad` sample with a reason, not an error.
+   * @throws TimeoutError when the unit did not answer. NotConnectedError when the link is gone: connect again.
+   */
+  read(request: Request, signal: AbortSignal): Promise<Sample[]>;
+
+  /** @throws as `read`. Absent where the driver cannot write. */
+  write?(device: Device, writes: readonly TagWrite[], signal: AbortSignal): Promise<WriteResult[]>;
+
+  /** For what speaks unasked; runs until the signal aborts, beside `read`. */
+  listen?(device: Device, tags: readonly Tag[], emit: (samples: Sample[]) => void, signal: AbortSignal): Promise<void>;
+
+  /** The cheapest question that shows a unit is alive. @throws as `read`. */
+  probe?(device: Device, signal: AbortSignal): Promise<void>;
+
+  /** Idempotent, never rejects; calls in flight reject with NotConnectedError. */
+  close(): Promise<void>;
+}
+
+/** A unit did not answer in its time. The link is fine; the unit's breaker counts it. */
+export class TimeoutError extends Error {
+  readonly code = "MILLRACE_TIMEOUT";
+  override readonly name = "TimeoutError";
+}
+
+export interface DriverContext {
+  readonly link: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/**
+ * What a driver folder exports. The schemas hold only what the driver adds to the shared keys; they are strict, and give
+ * the JSON Schema and the option tables too.
+ */
+export interface DriverModule {
+  readonly name: string;
+  /** Keys of a link beside name, driver and devices. Must be a strict object. */
+  readonly linkSchema: z.ZodObject;
+  /** Keys of a device beside name, topic and tags. */
+  readonly deviceSchema: z.ZodObject;
+  /** Keys of a tag beside name, every, stream, deadband and unit; `type` is among them. */
+  readonly tagSchema: z.ZodObject;
+  /**
+   * Checks what a schema cannot (address against type, duplicate units on a line). No I/O.
+   * @returns faults, each with the path inside the link, e.g. `["devices", 0, "tags", 3, "address"]`.
+   */
+  check(link: unknown): readonly { readonly path: readonly (string | number)[]; readonly message: string }[];
+  /** The type a person sees for a tag's options, e.g. `float32`. */
+  typeOf(tagOptions: unknown): string;
+  create(linkOptions: unknown, context: DriverContext): Driver;
+  /** The other side of the wire: a device in software that answers as this driver asks. */
+  readonly simulator?: SimulatorModule;
+}
+
+/** A device in software on real sockets or a real serial port, for demos, tests and trying out a register map. */
+export interface SimulatorModule {
+  readonly schema: z.ZodObject;
+  /** Resolves when it answers. @throws ConfigError. */
+  start(options: unknown, log: Logger): Promise<Simulator>;
+}
+export interface Simulator {
+  /** Where it can be reached: `127.0.0.1:5020` or the path of the port. */
+  readonly address: string;
+  /** Idempotent, never rejects. */
+  stop(): Promise<void>;
+}

@@ -1,0 +1,28 @@
+import { z } from "zod";
+import { duration, size } from "./units.ts";
+
+const sync = z
+  .union([z.literal("always"), duration(10, 60_000)], {
+    error: 'either "always" or a duration from 10ms to 60s',
+  })
+  .describe("How long a polled sample or a QoS 0 message may wait for its fsync; a power cut costs at most that.");
+
+export const queueOptions = z.strictObject({
+  maxBytes: size(1024 * 1024)
+    .prefault("2GiB")
+    .describe("Disk the queue may use; at least 8 segments."),
+  minFree: size(0).prefault("512MiB").describe("Free disk that is always left to others."),
+  segment: size(64 * 1024)
+    .prefault("16MiB")
+    .describe("Size at which a segment is sealed."),
+  sync: sync.prefault("1s"),
+  eventsPolicy: z
+    .enum(["refuse", "drop-oldest"])
+    .default("refuse")
+    .describe("What happens to events when the queue is full and no telemetry is left to drop."),
+  telemetryPolicy: z
+    .enum(["drop-oldest", "refuse"])
+    .default("drop-oldest")
+    .describe("What happens to telemetry when the queue is full."),
+});
+export type QueueOptions = z.infer<typeof queueOptions>;

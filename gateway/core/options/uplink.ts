@@ -1,0 +1,16 @@
+import { z } from "zod";
+import { topicLevel } from "./gateway.ts";
+
+/** Keys that every kind of uplink shares; a kind's own keys are merged in beside them. */
+export const uplinkShape = {
+  name: topicLevel.describe("Name of the uplink; its cursor is kept under it."),
+  select: z.array(z.string().min(1)).min(1).default(["#"]).describe("Topic filters of the records it is sent."),
+  topic: z
+    .string()
+    .min(1)
+    .default("{topic}")
+    .describe("Topic upstream: {gateway} and {topic} are replaced by the gateway's id and the record's topic."),
+  from: z.enum(["oldest", "now"]).default("oldest").describe("Where an uplink begins that the store has never seen."),
+  required: z.boolean().default(true).describe("Whether it may cause `refuse`; any other is given a gap alone."),
+  order: z.literal("fifo").default("fifo").describe("Order of sending."),
+} as const;

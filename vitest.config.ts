@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    pool: "forks",
+    include: ["test/**/*.test.ts"],
+    exclude: ["test/e2e/**", "test/faults/**", "test/interop/**", "test/bench/**"],
+    testTimeout: 20_000,
+    env: { UV_THREADPOOL_SIZE: "16" },
+  },
+});
