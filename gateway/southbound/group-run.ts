@@ -1,0 +1,151 @@
+import type { Request } from "../core/driver.ts";
+import type { Sample } from "../core/sample.ts";
+import { Deadband } from "./deadband.ts";
+import type { GroupPlan } from "./plan.ts";
+
+/** After a connection or a return, a group is read within this time, even if its regular turn is hours away. */
+const FIRST_WITHIN_MS = 1000;
+
+/** Against the rounding of (a + n * b - a) / b. */
+const EPSILON = 1e-9;
+
+/** A request handed out, to be given back with its samples. */
+export interface Turn {
+  readonly run: GroupRun;
+  readonly request: Request;
+  /** Tells whether the run this was part of is still the present one. */
+  readonly generation: number;
+  /** Runs that were never begun because this one came too late. */
+  readonly missed: number;
+}
+
+/**
+ * The fixed-rate schedule of one scan group. Runs are released at phase + n * every on the monotonic clock, so nothing
+ * drifts, and a run never begins before the last one ended. When several releases have passed, the newest is run and the
+ * older ones are missed. The phase is a hash of device and group, so that groups do not fire together.
+ */
+export class GroupRun {
+  readonly plan: GroupPlan;
+  readonly deadband: Deadband;
+  readonly #fraction: number;
+  readonly #baseMs: number;
+  #n = 0;
+  #releaseMs = Number.POSITIVE_INFINITY;
+  #dueMs = Number.POSITIVE_INFINITY;
+  #taken = 0;
+  #back = 0;
+  #samples: Sample[] = [];
+  #generation = 0;
+
+  /** `originMs`: monotonic time from which phases count; the same for all groups of a link. */
+  constructor(plan: GroupPlan, originMs: number) {
+    this.plan = plan;
+    this.deadband = new Deadband(plan.group.tags);
+    this.#fraction = spread(`${plan.group.device.name}\0${plan.group.name}`);
+    this.#baseMs = originMs + this.#fraction * plan.group.everyMs;
+  }
+
+  /** When the present run must be done: the key of earliest deadline first. It does not move while the run waits. */
+  get dueMs(): number {
+    return this.#dueMs;
+  }
+
+  /** When `ready` turns true by time alone. */
+  get wakeMs(): number {
+    return this.#taken === 0 ? this.#releaseMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether there is a request to take. */
+  ready(nowMs: number): boolean {
+    return this.#taken === 0 ? this.#releaseMs <= nowMs : this.#taken < this.plan.requests.length;
+  }
+
+  /** Begins (again) to release runs: the next regular one, or one before it where that is far away. */
+  resume(nowMs: number): void {
+    this.suspend();
+    if (this.plan.requests.length === 0) return;
+    this.#n = this.#newest(nowMs);
+    const nextMs = this.#at(this.#n + 1);
+    if (nextMs - nowMs <= FIRST_WITHIN_MS) {
+      this.#n++;
+      this.#release(nextMs);
+    } else {
+      this.#release(nowMs + this.#fraction * FIRST_WITHIN_MS);
+      this.#n = this.#newest(this.#releaseMs);
+    }
+  }
+
+  /** Stops releasing runs. @returns what the run that was under way had given so far. */
+  suspend(): Sample[] {
+    this.#releaseMs = Number.POSITIVE_INFINITY;
+    this.#dueMs = Number.POSITIVE_INFINITY;
+    return this.#empty();
+  }
+
+  /** The next request of the present run; only when `ready`. */
+  take(nowMs: number): Turn | undefined {
+    const missed = this.#taken === 0 ? this.#skipTo(nowMs) : 0;
+    const request = this.plan.requests[this.#taken];
+    if (!request) return undefined;
+    this.#taken++;
+    return { run: this, request, generation: this.#generation, missed };
+  }
+
+  /**
+   * Gives a request back. What belongs to a run that was cut short is dropped.
+   * @returns when this was the last one: the samples of the run, and the runs missed meanwhile.
+   */
+  give(turn: Turn, samples: readonly Sample[], nowMs: number): { samples: Sample[]; missed: number } | undefined {
+    if (turn.generation !== this.#generation) return undefined;
+    this.#samples.push(...samples);
+    this.#back++;
+    if (this.#back < this.plan.requests.length) return undefined;
+    const all = this.#empty();
+    this.#n++;
+    const missed = this.#skipTo(nowMs);
+    const tookMs = nowMs - this.#releaseMs;
+    this.#release(this.#at(this.#n));
+    // A group whose runs take longer than its period claims only the time they take, or the others would lose theirs.
+    if (missed > 0) this.#dueMs = nowMs + tookMs;
+    return { samples: all, missed };
+  }
+
+  #release(atMs: number): void {
+    this.#releaseMs = atMs;
+    this.#dueMs = atMs + this.plan.group.everyMs;
+  }
+
+  /** Replaces a run that was not begun by the newest that is released. */
+  #skipTo(nowMs: number): number {
+    const newest = this.#newest(nowMs);
+    const missed = Math.max(0, newest - this.#n);
+    this.#n += missed;
+    return missed;
+  }
+
+  #empty(): Sample[] {
+    const samples = this.#samples;
+    this.#samples = [];
+    this.#taken = 0;
+    this.#back = 0;
+    this.#generation++;
+    return samples;
+  }
+
+  #newest(nowMs: number): number {
+    return Math.floor((nowMs - this.#baseMs) / this.plan.group.everyMs + EPSILON);
+  }
+
+  #at(n: number): number {
+    return this.#baseMs + n * this.plan.group.everyMs;
+  }
+}
+
+/** Evenly from 0 to below 1 (FNV-1a, 32 bit, with a final mix: names that differ in the last letter are far apart). */
+function spread(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
+}

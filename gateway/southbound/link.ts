@@ -1,0 +1,79 @@
+import { Breaker, ProbeBudget } from "./breaker.ts";
+import { GroupRun } from "./group-run.ts";
+import { instruments, Meter } from "./meter.ts";
+import { defaultOptions, type LinkOptions } from "./options.ts";
+import { Outlet } from "./outlet.ts";
+import type { LinkParts } from "./parts.ts";
+import { planLink } from "./plan.ts";
+import type { Station } from "./station.ts";
+import type { LinkStatus } from "./status.ts";
+import { Supervisor } from "./supervisor.ts";
+
+/**
+ * One link: connects and connects again with back-off, reads every scan group of its devices at its rate, and takes
+ * devices that do not answer out of their neighbours' way.
+ *
+ * When the link goes down or a device stops answering, all tags concerned become `bad` once, with the reason `link down`
+ * or `timeout`, and again once a minute while it lasts, so that a long outage shows but does not fill the queue. The last
+ * good value is not repeated for `bad`. One request without an answer makes its tags `bad` in that scan only.
+ */
+export class Link {
+  readonly #parts: LinkParts;
+  #life: Supervisor | undefined;
+  #stopping: Promise<void> = Promise.resolve();
+  #calls = 0;
+
+  constructor(parts: LinkParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Plans every scan group and begins to connect; does not wait for the connection. Does nothing when it is started.
+   * @throws ConfigError naming a tag that cannot be planned. May be called again then, and after `stop`.
+   */
+  async start(): Promise<void> {
+    const call = ++this.#calls;
+    await this.#stopping;
+    if (this.#life || call !== this.#calls) return;
+    const { driver, devices } = this.#parts;
+    const first = driver();
+    const plans = planLink(first, devices);
+    const options: LinkOptions = { ...defaultOptions, ...this.#parts.options };
+    this.#life = new Supervisor(this.#parts, this.#build(plans, options));
+    this.#life.start(first);
+  }
+
+  /** Idempotent, never rejects; ends within 3 x `graceMs` whatever the driver does, and leaves nothing behind. */
+  stop(): Promise<void> {
+    this.#calls++;
+    const life = this.#life;
+    this.#life = undefined;
+    if (life) this.#stopping = life.stop();
+    return this.#stopping;
+  }
+
+  status(): LinkStatus {
+    if (this.#life) return this.#life.status();
+    const { name, clock } = this.#parts;
+    return { name, state: "stopped", since: clock.now().wallMs, overruns: 0, errors: 0, loadPercent: 0, devices: [] };
+  }
+
+  #build(plans: ReturnType<typeof planLink>, options: LinkOptions) {
+    const { name, devices, clock, log, metrics, emit } = this.#parts;
+    const { monoMs, wallMs } = clock.now();
+    const meter = new Meter(name, instruments(metrics), monoMs);
+    const stations = devices.map((device): Station => {
+      const own = plans.filter((plan) => plan.group.device === device);
+      return {
+        device,
+        runs: own.map((plan) => new GroupRun(plan, monoMs)),
+        breaker: new Breaker(options),
+        sinceMs: wallMs,
+        lastReplyMs: undefined,
+        bad: undefined,
+      };
+    });
+    const outlet = new Outlet(clock, log, meter, emit, options.remindMs);
+    return { stations, budget: new ProbeBudget(options.probeShare), outlet, meter, clock, log, options };
+  }
+}
