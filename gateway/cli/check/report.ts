@@ -1,0 +1,111 @@
+import { formatLocated, type Located } from "../../config/faults.ts";
+import { busLoad } from "../../config/plan.ts";
+import type { LoadedConfig, LoadedLink, ScanGroup } from "../../config/types.ts";
+import { type Disk, diskOf } from "./disk.ts";
+import { type BufferEstimate, estimateBuffer } from "./estimate.ts";
+
+/** Beyond this a line has no time left for retries and dead units. */
+const BUSY_PERCENT = 70;
+
+export interface LinkReport {
+  readonly name: string;
+  readonly driver: string;
+  readonly devices: number;
+  readonly tags: number;
+  /** Predicted; absent where the driver cannot say. */
+  readonly loadPercent?: number;
+  readonly groups: readonly {
+    readonly device: string;
+    readonly everyMs: number;
+    readonly stream: string;
+    readonly tags: number;
+    readonly requests: readonly { readonly label: string; readonly tags: readonly string[]; readonly wireMs: number }[];
+  }[];
+}
+
+/** All that `check` found out about a configuration without faults; `--json` prints it as it is. */
+export interface CheckReport {
+  readonly ok: true;
+  readonly file: string;
+  readonly gateway: string;
+  readonly links: readonly LinkReport[];
+  readonly uplinks: readonly { readonly name: string; readonly type: string; readonly select: readonly string[] }[];
+  readonly buffer: BufferEstimate & {
+    readonly maxBytes: number;
+    readonly dataDir: string;
+    readonly freeBytes?: number;
+  };
+  readonly warnings: readonly string[];
+}
+
+export async function reportOn(config: LoadedConfig): Promise<CheckReport> {
+  const disk = await diskOf(config.gateway.dataDir);
+  const buffer = estimateBuffer(config);
+  const links = config.links.map(linkReport);
+  return {
+    ok: true,
+    file: config.file,
+    gateway: config.gateway.id,
+    links,
+    uplinks: config.uplinks.map(({ name, module, shared }) => ({ name, type: module.name, select: shared.select })),
+    buffer: {
+      ...buffer,
+      maxBytes: config.queue.maxBytes,
+      dataDir: config.gateway.dataDir,
+      ...(disk === undefined ? {} : { freeBytes: disk.freeBytes }),
+    },
+    warnings: [...config.warnings, ...loadWarnings(config), ...diskWarnings(config, disk)].map(formatLocated),
+  };
+}
+
+function linkReport(link: LoadedLink): LinkReport {
+  const load = busLoad(link);
+  return {
+    name: link.name,
+    driver: link.driver.name,
+    devices: link.devices.length,
+    tags: link.devices.reduce((sum, device) => sum + device.tags.length, 0),
+    ...(load === undefined ? {} : { loadPercent: load }),
+    groups: link.groups.map(groupReport),
+  };
+}
+
+function groupReport({ device, everyMs, stream, tags, requests }: ScanGroup): LinkReport["groups"][number] {
+  return {
+    device: device.name,
+    everyMs,
+    stream,
+    tags: tags.length,
+    requests: requests.map(({ label, wireMs, tags: read }) => ({ label, tags: read.map(({ name }) => name), wireMs })),
+  };
+}
+
+function loadWarnings(config: LoadedConfig): Located[] {
+  return config.links.flatMap((link, index) => {
+    const load = busLoad(link) ?? 0;
+    if (load <= BUSY_PERCENT) return [];
+    const what = load > 100 ? "more than the line can carry" : "nothing is left for retries and units that are away";
+    const message = `bus load of ${load.toFixed(0)} %: ${what}; read less often ("every"), or use a second line`;
+    return [located(config, ["links", index], `links[${index}]`, message)];
+  });
+}
+
+function diskWarnings(config: LoadedConfig, disk: Disk | undefined): Located[] {
+  if (disk === undefined) return [];
+  const warnings: Located[] = [];
+  const { maxBytes, minFree } = config.queue;
+  if (disk.volatile) {
+    const message = "this folder is in memory: the queue would not survive a restart; name one on a disk";
+    warnings.push(located(config, ["gateway", "dataDir"], "gateway.dataDir", message));
+  }
+  if (disk.freeBytes < maxBytes + minFree) {
+    const message =
+      "the disk has less free space now than maxBytes and minFree together: the queue will be full earlier";
+    warnings.push(located(config, ["queue", "maxBytes"], "queue.maxBytes", message));
+  }
+  return warnings;
+}
+
+function located(config: LoadedConfig, path: (string | number)[], text: string, message: string): Located {
+  return { file: config.file, ...config.position(path), path: text, message };
+}

@@ -1,0 +1,110 @@
+import { lstat } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { BrokerOptions, CaptureOptions } from "../core/options/broker.ts";
+import type { HttpOptions } from "../core/options/http.ts";
+import type { QueueOptions } from "../core/options/queue.ts";
+import { formatSize } from "../core/options/units.ts";
+import { type Faults, type Path, pathText } from "./faults.ts";
+import { checkFilter, overlap } from "./topics.ts";
+import type { LoadedLink, LoadedUplink } from "./types.ts";
+
+/** What schemas cannot say, because it concerns two places of the file or the machine. */
+
+const LOOPBACK = /^(localhost|::1|127(\.\d{1,3}){3})$/;
+const MIN_SEGMENTS = 8;
+
+export function checkBroker(broker: BrokerOptions, faults: Faults): void {
+  for (const [index, { host }] of broker.listeners.entries()) {
+    if (LOOPBACK.test(host)) continue;
+    faults.add(
+      ["broker", "listeners", index, "host"],
+      `"${host}" is not loopback, and users are not in this version; use 127.0.0.1 or ::1`,
+    );
+  }
+}
+
+export function checkPorts(broker: BrokerOptions | undefined, http: HttpOptions | undefined, faults: Faults): void {
+  const taken: { readonly host: string; readonly port: number; readonly path: Path }[] = [];
+  const claim = (host: string, port: number, path: Path): void => {
+    const other = taken.find((item) => item.port === port && sameHost(item.host, host));
+    if (port !== 0 && other !== undefined) {
+      const line = faults.position(other.path).line;
+      faults.add(
+        path,
+        `port ${port} is already taken by ${pathText(other.path.slice(0, -1))} (line ${line}); use another`,
+      );
+    }
+    taken.push({ host, port, path });
+  };
+  for (const [index, { host, port }] of (broker?.listeners ?? []).entries()) {
+    claim(host, port, ["broker", "listeners", index, "port"]);
+  }
+  if (http !== undefined) claim(http.host, http.port, ["http", "port"]);
+}
+
+function sameHost(a: string, b: string): boolean {
+  const any = (host: string): boolean => host === "0.0.0.0" || host === "::";
+  const plain = (host: string): string => (host === "localhost" ? "127.0.0.1" : host);
+  return any(a) || any(b) || plain(a) === plain(b);
+}
+
+export function checkCapture(capture: CaptureOptions, faults: Faults): void {
+  for (const [index, rule] of capture.entries()) {
+    for (const [i, filter] of rule.topics.entries()) checkFilter(filter, ["capture", index, "topics", i], faults);
+  }
+}
+
+export function checkQueue(queue: QueueOptions, faults: Faults): void {
+  if (queue.maxBytes >= MIN_SEGMENTS * queue.segment) return;
+  const least = formatSize(MIN_SEGMENTS * queue.segment);
+  faults.add(
+    ["queue", "maxBytes"],
+    `${formatSize(queue.maxBytes)} is less than ${MIN_SEGMENTS} segments of ${formatSize(queue.segment)}; ` +
+      `use at least ${least.replace(" ", "")}, or a smaller "segment"`,
+  );
+}
+
+/** What works, but is seldom meant. */
+export function warnOfOddities(
+  links: readonly LoadedLink[],
+  uplinks: readonly LoadedUplink[],
+  capture: CaptureOptions,
+  faults: Faults,
+): void {
+  if (links.length === 0 && capture.length === 0)
+    faults.warn([], "neither links nor capture: there is nothing to collect");
+  if (uplinks.length === 0) faults.warn([], "no uplinks: records are kept until the queue is full, and sent nowhere");
+  const topics = new Map<string, string>();
+  for (const [i, link] of links.entries()) {
+    for (const [j, device] of link.devices.entries()) {
+      const other = topics.get(device.topic);
+      if (other === undefined) topics.set(device.topic, device.name);
+      else
+        faults.warn(
+          ["links", i, "devices", j, "topic"],
+          `"${device.topic}" is the topic of ${other} too: both mix there`,
+        );
+    }
+  }
+  const sources = [...topics.keys(), ...capture.flatMap((rule) => rule.topics)];
+  for (const [index, { shared }] of uplinks.entries()) {
+    if (sources.length === 0 || shared.select.some((filter) => sources.some((source) => overlap(filter, source))))
+      continue;
+    faults.warn(["uplinks", index, "select"], "selects no device and no captured topic: nothing will be sent");
+  }
+}
+
+/** The data folder is made when the gateway starts; what would make that impossible is said now. */
+export async function checkDataDir(dataDir: string, faults: Faults): Promise<void> {
+  const there = await nearest(dataDir);
+  if (there.isFolder) return;
+  const what = there.path === dataDir ? "is" : `lies below ${there.path}, which is`;
+  faults.add(["gateway", "dataDir"], `${what} not a folder; name a folder on a disk that survives a restart`);
+}
+
+async function nearest(path: string): Promise<{ readonly path: string; readonly isFolder: boolean }> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats !== undefined) return { path, isFolder: stats.isDirectory() || stats.isSymbolicLink() };
+  const parent = dirname(path);
+  return parent === path ? { path, isFolder: true } : nearest(parent);
+}

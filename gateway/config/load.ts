@@ -1,0 +1,93 @@
+import { dirname, resolve } from "node:path";
+import { checkBroker, checkCapture, checkDataDir, checkPorts, checkQueue, warnOfOddities } from "./cross.ts";
+import { isRecord, missing, unknownKey } from "./explain.ts";
+import { ConfigFaults, Faults, pathText } from "./faults.ts";
+import { readLinks } from "./links.ts";
+import { driverModules, uplinkModules } from "./modules.ts";
+import { planLink } from "./plan.ts";
+import { checkSecrets, checkTlsFiles, secretsIn } from "./secrets.ts";
+import { sections } from "./section-schemas.ts";
+import { parseWith } from "./sections.ts";
+import { readSource } from "./source.ts";
+import type { ConfigDeps, LoadedConfig } from "./types.ts";
+import { readUplinks } from "./uplinks.ts";
+import { type ParsedYaml, parseYaml } from "./yaml.ts";
+
+export type { LoadedConfig } from "./types.ts";
+
+const KEYS = ["gateway", "broker", "capture", "queue", "links", "uplinks", "http"] as const;
+
+/**
+ * Reads and checks a configuration file. No device and no network is touched; drivers plan their requests.
+ * @throws ConfigFaults (a ConfigError) with every fault at once: one line each, `file:line:column: path: what; cure`.
+ */
+export async function loadConfig(file: string, deps: ConfigDeps = {}): Promise<LoadedConfig> {
+  const absolute = deps.cwd === undefined ? resolve(file) : resolve(deps.cwd, file);
+  return await checkText(await readSource(absolute, file), file, dirname(absolute), deps);
+}
+
+async function checkText(text: string, file: string, folder: string, deps: ConfigDeps): Promise<LoadedConfig> {
+  const yaml = parseYaml(text);
+  const faults = new Faults(file, yaml.locate);
+  const root = rootOf(yaml, file, faults);
+  const gateway = "gateway" in root ? parseWith(sections.gateway, root["gateway"], ["gateway"], faults) : undefined;
+  const broker = parseWith(sections.broker, root["broker"], ["broker"], faults);
+  const capture = parseWith(sections.capture, root["capture"], ["capture"], faults);
+  const queue = parseWith(sections.queue, root["queue"], ["queue"], faults);
+  const http = parseWith(sections.http, root["http"], ["http"], faults);
+  const id = gateway?.id ?? "gateway";
+  const drafts = "links" in root ? readLinks(root["links"], deps.drivers ?? driverModules, id, faults) : [];
+  const uplinks = "uplinks" in root ? readUplinks(root["uplinks"], deps.uplinks ?? uplinkModules, id, faults) : [];
+  if (broker !== undefined) checkBroker(broker, faults);
+  checkPorts(broker, http, faults);
+  if (capture !== undefined) checkCapture(capture, faults);
+  if (queue !== undefined) checkQueue(queue, faults);
+  const dataDir = resolve(folder, gateway?.dataDir ?? ".");
+  await checkDataDir(dataDir, faults);
+  const links = (await Promise.all(drafts.map((draft) => planLink(draft, faults)))).filter(
+    (link) => link !== undefined,
+  );
+  faults.throwIfAny();
+  if (!gateway || !broker || !capture || !queue || !http) throw new Error("a section is missing without a fault");
+  warnOfOddities(links, uplinks, capture, faults);
+  const secrets = uplinks.flatMap(({ module, options }, index) =>
+    secretsIn(module.schema, options, ["uplinks", index]),
+  );
+  await checkSecrets(secrets, folder, deps.env, faults);
+  for (const [index, { options }] of uplinks.entries())
+    await checkTlsFiles(options, ["uplinks", index], folder, faults);
+  return {
+    file,
+    folder,
+    gateway: { ...gateway, dataDir },
+    broker,
+    capture,
+    queue,
+    links,
+    uplinks,
+    http,
+    warnings: faults.warnings(),
+    position: yaml.locate,
+  };
+}
+
+/** The top-level mapping; its unknown keys are added to `faults`. @throws ConfigFaults when there is none. */
+function rootOf(yaml: ParsedYaml, file: string, faults: Faults): Record<string, unknown> {
+  const stop = yaml.faults.map(({ position, path, message }) => ({ file, ...position, path: pathText(path), message }));
+  if (yaml.value === undefined && stop.length > 0) throw new ConfigFaults(stop);
+  const root = yaml.value;
+  if (!isRecord(root)) {
+    const message = "must be a mapping of sections; begin with: gateway: { id: my-gateway }";
+    throw new ConfigFaults([{ file, ...faults.position([]), path: "", message }]);
+  }
+  for (const { path, message } of yaml.faults) {
+    const key = String(path.at(-1));
+    faults.addKey(path.slice(0, -1), key, message);
+  }
+  for (const key of Object.keys(root)) {
+    if (!KEYS.some((known) => known === key)) faults.addKey([], key, unknownKey([], key, KEYS));
+  }
+  if (!Object.hasOwn(root, "gateway"))
+    faults.addMissing([], "gateway", `${missing("gateway")}; write: gateway: { id: my-gateway }`);
+  return root;
+}

@@ -1,0 +1,15 @@
+import { brokerOptions, captureOptions } from "../core/options/broker.ts";
+import { type GatewayOptions, gatewayOptions } from "../core/options/gateway.ts";
+import { httpOptions } from "../core/options/http.ts";
+import { queueOptions } from "../core/options/queue.ts";
+
+export type { GatewayOptions };
+
+/** The sections with a fixed schema; `links` and `uplinks` depend on the modules they name. */
+export const sections = {
+  gateway: gatewayOptions,
+  broker: brokerOptions.prefault({}),
+  capture: captureOptions,
+  queue: queueOptions.prefault({}),
+  http: httpOptions.prefault({}),
+} as const;
