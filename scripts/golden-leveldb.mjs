@@ -12,7 +12,11 @@ for (const segment of golden) {
   await mkdir(folder, { recursive: true });
   const db = new ClassicLevel(folder, { keyEncoding: "buffer", valueEncoding: "buffer", compression: false });
   await db.batch(
-    segment.rows.map(([key, value]) => ({ type: "put", key: Buffer.from(key, "hex"), value: Buffer.from(value, "hex") })),
+    segment.rows.map(([key, value]) => ({
+      type: "put",
+      key: Buffer.from(key, "hex"),
+      value: Buffer.from(value, "hex"),
+    })),
     { sync: true },
   );
   await db.close();
