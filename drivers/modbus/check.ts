@@ -1,0 +1,73 @@
+import type { z } from "zod";
+import { AREAS } from "./address.ts";
+import { settledTree } from "./options.ts";
+import { pointOf } from "./point.ts";
+
+export interface Fault {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+}
+
+type Link = z.infer<typeof settledTree>;
+type Device = Link["devices"][number];
+
+/** What the schemas cannot see. Nothing when the link does not even have their shape: that is reported by them. */
+export function checkLink(link: unknown): Fault[] {
+  const tree = settledTree.safeParse(link);
+  if (!tree.success) return [];
+  const { devices, transport } = tree.data;
+  return [
+    ...checkTransport(tree.data),
+    ...repeated(devices, (device) => device.unit).map(([index, unit]) => ({
+      path: ["devices", index, "unit"],
+      message: `unit ${unit} is on this link already: give its tags to one device`,
+    })),
+    ...devices.flatMap((device, index) => [
+      ...checkUnit(device.unit, transport.type).map((message) => ({ path: ["devices", index, "unit"], message })),
+      ...checkTags(device).map((fault) => ({ ...fault, path: ["devices", index, "tags", ...fault.path] })),
+    ]),
+  ];
+}
+
+function checkTransport({ transport }: Link): Fault[] {
+  if (transport.type === "rtu" && transport.dataBits !== 8) {
+    return [{ path: ["transport", "dataBits"], message: "rtu sends bytes of 8 bits: remove dataBits, or set 8" }];
+  }
+  return [];
+}
+
+function checkUnit(unit: number, transport: "tcp" | "rtu"): string[] {
+  if (transport === "rtu" && unit === 0)
+    return ["unit 0 is everybody on a serial line and never answers: use 1 to 247"];
+  if (unit <= 247 || (transport === "tcp" && unit === 255)) return [];
+  return [`unit ${unit} is reserved: use 1 to 247${transport === "tcp" ? ", or 255 for the device itself" : ""}`];
+}
+
+function checkTags(device: Device): Fault[] {
+  const faults: Fault[] = repeated(device.tags, (tag) => tag.name).map(([index, name]) => ({
+    path: [index, "name"],
+    message: `tag "${name}" is in this device already: give it another name`,
+  }));
+  for (const [index, tag] of device.tags.entries()) {
+    const { point, faults: own } = pointOf(tag);
+    faults.push(...own.map((fault) => ({ ...fault, path: [index, ...fault.path] })));
+    if (point && !AREAS[point.address.area].bits && point.count > device.maxRegisters) {
+      const message = `${tag.type} needs ${point.count} registers in one answer, but maxRegisters of the device is ${device.maxRegisters}`;
+      faults.push({ path: [index, "type"], message });
+    }
+  }
+  return faults;
+}
+
+/** Every item whose key an earlier one had, with its index. */
+function repeated<T, K>(items: readonly T[], keyOf: (item: T) => K | undefined): [number, K][] {
+  const seen = new Set<K>();
+  const found: [number, K][] = [];
+  for (const [index, item] of items.entries()) {
+    const key = keyOf(item);
+    if (key === undefined) continue;
+    if (seen.has(key)) found.push([index, key]);
+    seen.add(key);
+  }
+  return found;
+}

@@ -1,0 +1,168 @@
+import { z } from "zod";
+import { ConfigError } from "../../gateway/core/errors.ts";
+import { duration } from "../../gateway/core/options/units.ts";
+import { MAX_BITS, MAX_REGISTERS } from "./address.ts";
+import { ORDER_NAMES } from "./codec/order.ts";
+import { BITS_TYPE, SIMPLE_TYPE_NAMES, STRING_TYPE } from "./codec/types.ts";
+
+/**
+ * Every schema exists twice: as people write it (`1s`), and as it is after that was parsed (1000), so that options that
+ * arrive as `unknown` can be read again without a cast.
+ */
+export interface Times {
+  /** A duration that has a default, given as people write it. */
+  withDefault(text: string, minMs: number): z.ZodType<number>;
+  optional(minMs: number): z.ZodType<number | undefined>;
+}
+export const written: Times = {
+  withDefault: (text, minMs) => duration(minMs).prefault(text),
+  optional: (minMs) => duration(minMs).optional(),
+};
+export const parsed: Times = { withDefault: () => z.number(), optional: () => z.number().optional() };
+
+const PLANNED = ["rtu-over-tcp", "udp", "ascii"];
+
+const portNumber = z.number().int().max(65_535);
+
+const rtuShape = {
+  type: z.literal("rtu"),
+  path: z.string().min(1).describe("Serial port; /dev/serial/by-id/… keeps its name."),
+  baud: z.number().int().min(300).max(4_000_000).default(19_200).describe("Bits per second."),
+  parity: z.enum(["even", "none", "odd"]).default("even").describe("Parity bit."),
+  dataBits: z
+    .union([z.literal(8), z.literal(7)])
+    .default(8)
+    .describe("Data bits of a character; RTU needs 8."),
+  stopBits: z
+    .union([z.literal(1), z.literal(2)])
+    .optional()
+    .describe("Stop bits; without it 1, or 2 when there is no parity bit."),
+};
+
+/** @param leastPort 0 where the port is listened on, and 0 takes a free one. */
+export function transportSchema(leastPort: 0 | 1) {
+  const tcp = z.strictObject({
+    type: z.literal("tcp"),
+    host: leastPort === 0 ? z.string().min(1).default("127.0.0.1") : z.string().min(1).describe("Name or address."),
+    port: portNumber.min(leastPort).default(502).describe("TCP port."),
+  });
+  return z.discriminatedUnion("type", [tcp, z.strictObject(rtuShape)], { error: refuseTransport });
+}
+
+function refuseTransport(issue: { readonly input?: unknown }): string {
+  const { input } = issue;
+  const type = typeof input === "object" && input !== null && "type" in input ? String(input.type) : undefined;
+  if (type !== undefined && PLANNED.includes(type)) return `transport ${type} is not in this version: use tcp or rtu`;
+  return "a transport has the type tcp or rtu, such as { type: tcp, host: 192.0.2.10 }";
+}
+
+function linkShape(times: Times) {
+  return {
+    transport: transportSchema(1).describe("How the units are reached."),
+    timeout: times
+      .withDefault("1s", 10)
+      .describe("How long a unit may take to answer, beside the time its answer is on the wire."),
+    connectTimeout: times.withDefault("3s", 10).describe("How long connecting may take."),
+  };
+}
+
+function deviceShape(times: Times) {
+  return {
+    unit: z.number().int().min(0).max(255).describe("Unit id: 1 to 247; on tcp also 0 and 255."),
+    maxRegisters: z
+      .number()
+      .int()
+      .min(1)
+      .max(MAX_REGISTERS)
+      .default(MAX_REGISTERS)
+      .describe("Most registers the unit gives in one answer."),
+    maxCoils: z
+      .number()
+      .int()
+      .min(1)
+      .max(MAX_BITS)
+      .default(MAX_BITS)
+      .describe("Most coils or discrete inputs the unit gives in one answer."),
+    maxGap: z
+      .number()
+      .int()
+      .min(0)
+      .max(MAX_REGISTERS)
+      .default(8)
+      .describe("Registers that may be read needlessly to join two tags into one request."),
+    maxCoilGap: z
+      .number()
+      .int()
+      .min(0)
+      .max(MAX_BITS)
+      .default(64)
+      .describe("Coils or discrete inputs that may be read needlessly to join two tags into one request."),
+    timeout: times.optional(10).describe("Overrides the link's timeout for this unit."),
+  };
+}
+
+const typeName = z.union([z.enum(SIMPLE_TYPE_NAMES), z.string().regex(STRING_TYPE), z.string().regex(BITS_TYPE)], {
+  error: `a type is one of ${SIMPLE_TYPE_NAMES.join(", ")}, string(n) or bits(start,width)`,
+});
+
+const finite = z.number({ error: "a number is needed, such as 0.1" });
+
+/** Where a value is and what its registers mean; the simulator has the same keys. */
+export const valueShape = {
+  address: z
+    .union([z.string().min(1), z.number()], {
+      error: 'an address is needed, such as "holding:0", "holding:7.3" or 40001',
+    })
+    .describe(
+      "Zero-based `coil:0`, `discrete:0`, `input:0`, `holding:0`, `holding:7.3` for a bit; or classic 40001, 400001.",
+    ),
+  type: typeName.describe("What the registers mean."),
+  order: z
+    .enum(ORDER_NAMES, { error: `an order is one of ${ORDER_NAMES.join(", ")}` })
+    .optional()
+    .describe("Order of the bytes on the wire, A the most significant; without it the most significant first."),
+};
+
+export const linkSchema = z.strictObject(linkShape(written));
+export const deviceSchema = z.strictObject(deviceShape(written));
+export const tagSchema = z.strictObject({
+  ...valueShape,
+  scale: finite
+    .refine((scale) => scale !== 0, "a scale of 0 makes every value the same")
+    .optional()
+    .describe("Factor."),
+  offset: finite.optional().describe("Added after the factor."),
+  writable: z.never({ error: "not in this version: tags are only read; remove it" }).optional(),
+});
+
+const settledLink = z.object(linkShape(parsed));
+const settledDevice = z.object(deviceShape(parsed));
+const settledTag = z.object(tagSchema.shape);
+
+export type LinkOptions = z.infer<typeof settledLink>;
+export type DeviceOptions = z.infer<typeof settledDevice>;
+export type TagOptions = z.infer<typeof settledTag>;
+export type Transport = LinkOptions["transport"];
+export type RtuTransport = Extract<Transport, { type: "rtu" }>;
+export type TcpTransport = Extract<Transport, { type: "tcp" }>;
+
+/** Options as a schema gave them. @throws ConfigError when they never went through it. */
+export const readLink = (options: unknown): LinkOptions => settle(settledLink, options);
+export const readDevice = (options: unknown): DeviceOptions => settle(settledDevice, options);
+export const readTag = (options: unknown): TagOptions => settle(settledTag, options);
+
+/** What `check` looks at: a whole link with its devices and tags. */
+export const settledTree = settledLink.extend({
+  devices: z.array(
+    settledDevice.extend({
+      name: z.string().optional(),
+      tags: z.array(settledTag.extend({ name: z.string().optional() })),
+    }),
+  ),
+});
+
+function settle<T>(schema: z.ZodType<T>, options: unknown): T {
+  const result = schema.safeParse(options);
+  if (result.success) return result.data;
+  throw new ConfigError(z.prettifyError(result.error), { cause: result.error });
+}

@@ -1,0 +1,54 @@
+import { z } from "zod";
+import type { Simulator, SimulatorModule } from "../../../gateway/core/driver.ts";
+import { ConfigError, messageOf } from "../../../gateway/core/errors.ts";
+import type { Logger } from "../../../gateway/core/log.ts";
+import { type SimulatorOptions, settledSimulator, simulatorSchema } from "./options.ts";
+import { RegisterMap } from "./registers.ts";
+import { SimulatedUnit } from "./server.ts";
+import { SimulatedTcpServer } from "./tcp-server.ts";
+
+/** A Modbus device in software: options as written in YAML, or as its schema parsed them. */
+export const modbusSimulator: SimulatorModule = { schema: simulatorSchema, start };
+
+async function start(options: unknown, log: Logger): Promise<Simulator> {
+  const settled = settle(options);
+  const units = settled.units.map(unitOf);
+  const { transport } = settled;
+  try {
+    if (transport.type === "tcp") {
+      const server = new SimulatedTcpServer(transport.host, transport.port, units);
+      await server.start();
+      const { host, port } = server.address;
+      return began(`${host}:${port}`, server, log);
+    }
+    const { SimulatedRtuServer } = await import("./rtu-server.ts");
+    const server = new SimulatedRtuServer(transport, units);
+    await server.start();
+    return began(transport.path, server, log);
+  } catch (error) {
+    throw new ConfigError(`the simulator cannot start: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function began(address: string, server: { stop(): Promise<void> }, log: Logger): Simulator {
+  log.info({ address }, "modbus simulator answers");
+  return { address, stop: () => server.stop() };
+}
+
+function unitOf(options: SimulatorOptions["units"][number], index: number): SimulatedUnit {
+  const registers = new RegisterMap();
+  for (const [at, register] of options.registers.entries()) {
+    for (const { path, message } of registers.add(register)) {
+      throw new ConfigError(`units[${index}].registers[${at}].${path.join(".")}: ${message}`);
+    }
+  }
+  return new SimulatedUnit(options.unit, registers, options.delay);
+}
+
+function settle(options: unknown): SimulatorOptions {
+  const raw = simulatorSchema.safeParse(options);
+  if (raw.success) return raw.data;
+  const parsed = settledSimulator.safeParse(options);
+  if (parsed.success) return parsed.data;
+  throw new ConfigError(z.prettifyError(raw.error), { cause: raw.error });
+}
