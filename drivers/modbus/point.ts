@@ -61,14 +61,19 @@ export function readRegisters(point: Point, bytes: Buffer): Decoded {
     return "value" in decoded ? { value: decoded.value === 1 } : decoded;
   }
   const decoded = decode(point.type, point.order, own);
-  if (!point.scaling || !("value" in decoded)) return decoded;
+  if (!("value" in decoded)) return decoded;
   const { value } = decoded;
   if (typeof value !== "number" && typeof value !== "bigint") return decoded;
-  const result = scaled(written(point.type, value), point.scaling);
+  const plain = written(point.type, value);
+  if (!point.scaling) return { value: plain };
+  const result = scaled(plain, point.scaling);
   return typeof result === "number" && !Number.isFinite(result) ? { reason: "not a number" } : { value: result };
 }
 
-/** A float as a person would have written it, so that scaling does not multiply what binary could not say. */
+/**
+ * A float as a person would have written it: 21.4 for the float32 21.399999618…. It turns into the same float again, and
+ * scaling does not multiply what binary could not say.
+ */
 function written(type: ValueType, value: number | bigint): number | bigint {
   if (type.kind !== "float" || typeof value === "bigint" || type.bytes === 8) return value;
   return type.bytes === 4 ? shortest(value, 9, Math.fround) : shortest(value, 5, (v) => readFloat16(writeFloat16(v)));

@@ -18,6 +18,7 @@ export class SerialLine {
   readonly #events: LineEvents;
   #failure: Error | undefined;
   #done = false;
+  #closing: Promise<void> | undefined;
 
   constructor(line: RtuTransport, events: LineEvents) {
     this.#events = events;
@@ -56,8 +57,13 @@ export class SerialLine {
     });
   }
 
-  /** Idempotent, never rejects. */
+  /** Idempotent, never rejects; resolves when the lock of the port is free again, whoever began to close it. */
   close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #close(): Promise<void> {
     return new Promise((resolve) => {
       if (!this.#port.isOpen) {
         this.#end();

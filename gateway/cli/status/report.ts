@@ -1,0 +1,78 @@
+import { z } from "zod";
+
+/**
+ * What `GET /status` answers, as far as this program reads it. Whatever else is in there is kept for `--json`, so a
+ * newer gateway can say more.
+ */
+const streamDebt = z.looseObject({
+  depth: z.number(),
+  bytes: z.number(),
+  lastTaken: z.number(),
+  lastAcked: z.number(),
+  oldestWallMs: z.number().optional(),
+});
+
+const queueUplink = z.looseObject({
+  name: z.string(),
+  streams: z.looseObject({ events: streamDebt, telemetry: streamDebt }),
+  gapsPending: z.number(),
+});
+
+const device = z.looseObject({
+  name: z.string(),
+  state: z.string(),
+  /** Unix milliseconds of the last change of state. */
+  since: z.number().optional(),
+  overruns: z.number().optional(),
+  timeouts: z.number().optional(),
+  errors: z.number().optional(),
+});
+
+export const statusReport = z.looseObject({
+  gateway: z.string(),
+  clock: z.string().optional(),
+  health: z.looseObject({ ok: z.boolean(), reasons: z.array(z.string()) }),
+  links: z
+    .array(
+      z.looseObject({
+        name: z.string(),
+        state: z.string(),
+        since: z.number().optional(),
+        loadPercent: z.number().optional(),
+        lastError: z.string().optional(),
+        devices: z.array(device).default([]),
+      }),
+    )
+    .default([]),
+  /** `QueueStats` of core/queue.ts. */
+  queue: z.looseObject({
+    bytes: z.number(),
+    maxBytes: z.number(),
+    dropped: z.number(),
+    quarantined: z.number(),
+    secondsToFull: z.number().optional(),
+    secondsToDrain: z.number().optional(),
+    uplinks: z.array(queueUplink),
+  }),
+  /** The forwarders. */
+  uplinks: z
+    .array(
+      z.looseObject({
+        name: z.string(),
+        state: z.string(),
+        /** Unix milliseconds of the last change of state. */
+        sinceMs: z.number().optional(),
+        inFlight: z.number().optional(),
+        lastError: z.string().optional(),
+        alarm: z.string().optional(),
+      }),
+    )
+    .default([]),
+});
+export type StatusReport = z.infer<typeof statusReport>;
+
+/** Records an uplink is owed, over both streams; undefined when the queue does not know it. */
+export function backlogOf(report: StatusReport, uplink: string): number | undefined {
+  const streams = report.queue.uplinks.find((entry) => entry.name === uplink)?.streams;
+  return streams && streams.events.depth + streams.telemetry.depth;
+}

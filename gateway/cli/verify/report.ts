@@ -1,0 +1,61 @@
+import type { ChainReport, Verdict } from "./tracker.ts";
+
+const SHOWN_RANGES = 20;
+
+/** The verdict for people: one block for each chain, the answer last. */
+export function describeVerdict(verdict: Verdict): string {
+  const lines = verdict.chains.flatMap(describeChain);
+  if (verdict.malformed > 0) lines.push(`${verdict.malformed} messages with an impossible id, prev or gap`);
+  if (verdict.other > 0) lines.push(`${count(verdict.other)} other messages without a record id`);
+  lines.push("", answer(verdict), "");
+  return lines.join("\n");
+}
+
+/** One line: received, duplicates, missing, gaps. */
+export function answer(verdict: Verdict): string {
+  const told = verdict.chains.flatMap((chain) => chain.gaps).reduce((sum, gap) => sum + gap.records, 0);
+  const facts = `${count(verdict.received)} records received, ${count(verdict.duplicates)} duplicates`;
+  const gaps = told > 0 ? `, ${count(told)} told as lost in gaps` : "";
+  if (verdict.received === 0 && told === 0) return "NOTHING RECEIVED: no message carried a record id";
+  if (verdict.complete) return `COMPLETE: nothing is missing (${facts}${gaps})`;
+  const faults = [
+    verdict.missingRanges > 0 ? `${count(verdict.missingRanges)} missing ranges` : "",
+    verdict.conflicts > 0 ? `${count(verdict.conflicts)} ids came again with other content` : "",
+    verdict.malformed > 0 ? `${count(verdict.malformed)} malformed messages` : "",
+  ].filter((text) => text !== "");
+  return `NOT COMPLETE: ${faults.join(", ")} (${facts}${gaps})`;
+}
+
+function describeChain(chain: ChainReport): string[] {
+  const lines = [
+    `${chain.gateway}/${chain.stream}  epoch ${chain.epoch}${chain.chain === "" ? "" : `  chain ${chain.chain}`}`,
+    row("received", `${count(chain.received)}${chain.base > 0 ? `, after ${chain.base}` : ", from the beginning"}`),
+    row("duplicates", count(chain.duplicates)),
+    row("complete up to", completeness(chain)),
+    row("missing ranges", chain.missing.length === 0 ? "none" : count(chain.missing.length)),
+  ];
+  for (const [from, to] of chain.missing.slice(0, SHOWN_RANGES)) {
+    lines.push(`    ${from === to ? from : `${from}-${to}`}`);
+  }
+  if (chain.missing.length > SHOWN_RANGES) lines.push(`    and ${chain.missing.length - SHOWN_RANGES} more`);
+  for (const gap of chain.gaps) {
+    const most = gap.exact ? "" : "at most ";
+    lines.push(row(`gap: ${gap.reason}`, `${most}${count(gap.records)} records in ${count(gap.gaps)} ranges`));
+  }
+  if (chain.outOfOrder > 0) lines.push(row("out of order", count(chain.outOfOrder)));
+  if (chain.conflicts > 0) lines.push(row("other content", `${count(chain.conflicts)} ids`));
+  return lines;
+}
+
+function completeness(chain: ChainReport): string {
+  if (chain.lastTaken === undefined) return `${chain.completeTo} (no status of the gateway seen)`;
+  return `${chain.completeTo} of ${Math.max(chain.lastTaken, chain.completeTo)} taken by the gateway`;
+}
+
+function row(name: string, value: string): string {
+  return `  ${name.padEnd(18)} ${value}`;
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en-US");
+}

@@ -1,0 +1,164 @@
+import { crc32 } from "node:zlib";
+
+/** What a receiver makes of one message that a gateway sent. */
+export type Heard =
+  | {
+      readonly kind: "record";
+      readonly gateway: string;
+      readonly stream: string;
+      readonly epoch: string;
+      readonly chain: string;
+      readonly seq: number;
+      readonly prev: number;
+      readonly id: string;
+      readonly historical: boolean;
+      readonly clock: string;
+      readonly quality?: string;
+      /** crc32 of what the record says, without the envelope (whose `prev` may change when it is sent again). */
+      readonly crc: number;
+      /** The body without its envelope, where there was one. */
+      readonly body?: unknown;
+    }
+  | {
+      readonly kind: "gap";
+      readonly gateway: string;
+      readonly stream: string;
+      readonly epoch: string;
+      readonly chain: string;
+      readonly from: number;
+      readonly to: number;
+      readonly prev: number;
+      readonly count: number;
+      readonly reason: string;
+      readonly exact: boolean;
+    }
+  | {
+      readonly kind: "status";
+      readonly gateway: string;
+      readonly state: string;
+      readonly streams: readonly {
+        readonly stream: string;
+        readonly epoch: string;
+        readonly chain: string;
+        readonly lastTaken: number;
+        readonly lastAcked: number;
+      }[];
+    }
+  /** Not one of ours, or without an id. */
+  | { readonly kind: "other" }
+  /** It has an id, but what it says cannot be. */
+  | { readonly kind: "malformed"; readonly why: string };
+
+export type UserProperties = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+const ID = /^(.+)\/([a-z]+)\/([0-9a-f]{8})\/([1-9]\d{0,15})$/;
+
+/** Reads a message as an MQTT receiver got it: record id and `prev` in user properties or in the envelope `_m`. */
+export function readMessage(payload: Uint8Array, properties: UserProperties): Heard {
+  const id = one(properties["id"]);
+  if (id !== undefined) return record((key) => one(properties[key]), crc32(payload), undefined);
+  const json = parseObject(payload);
+  if (json === undefined) return { kind: "other" };
+  if (isObject(json["_m"])) {
+    const meta = json["_m"];
+    const { _m: _envelope, ...body } = json;
+    return record((key) => text(meta[key]), crc32(JSON.stringify(body)), body);
+  }
+  if (json["type"] === "gap") return gap(json);
+  if (json["type"] === "status") return status(json);
+  return { kind: "other" };
+}
+
+function record(get: (key: string) => string | undefined, crc: number, body: unknown): Heard {
+  const id = get("id") ?? "";
+  const match = ID.exec(id);
+  if (!match) return { kind: "malformed", why: `id "${id.slice(0, 80)}" is not gateway/stream/epoch/seq` };
+  const [, gateway = "", stream = "", epoch = "", seqText = ""] = match;
+  const seq = Number(seqText);
+  const prev = Number(get("prev"));
+  if (!Number.isSafeInteger(prev) || prev < 0 || prev >= seq) {
+    return { kind: "malformed", why: `prev "${get("prev") ?? ""}" of ${id} is not below its seq` };
+  }
+  const quality = get("quality");
+  return {
+    kind: "record",
+    gateway,
+    stream,
+    epoch,
+    chain: get("chain") ?? "",
+    seq,
+    prev,
+    id,
+    historical: get("historical") === "1",
+    clock: get("clock") ?? "",
+    crc,
+    body,
+    ...(quality === undefined ? {} : { quality }),
+  };
+}
+
+function gap(json: Record<string, unknown>): Heard {
+  const { gateway, stream, epoch, chain, from, to, prev, count, reason, exact } = json;
+  const numbers = [from, to, prev, count];
+  if (typeof gateway !== "string" || typeof stream !== "string" || typeof epoch !== "string") {
+    return { kind: "other" };
+  }
+  if (!isSeq(from) || !isSeq(to) || !isSeq(prev) || !isSeq(count) || to < from || prev >= from) {
+    return { kind: "malformed", why: `a gap with impossible numbers ${JSON.stringify(numbers).slice(0, 80)}` };
+  }
+  return {
+    kind: "gap",
+    gateway,
+    stream,
+    epoch,
+    chain: text(chain) ?? "",
+    from,
+    to,
+    prev,
+    count,
+    reason: text(reason) ?? "unknown",
+    exact: exact === true,
+  };
+}
+
+function status(json: Record<string, unknown>): Heard {
+  const { gateway, state, streams } = json;
+  if (typeof gateway !== "string") return { kind: "other" };
+  const rows = isObject(streams) ? Object.entries(streams) : [];
+  return {
+    kind: "status",
+    gateway,
+    state: text(state) ?? "",
+    streams: rows.flatMap(([stream, row]) => {
+      if (!isObject(row) || !isSeq(row["lastTaken"]) || !isSeq(row["lastAcked"])) return [];
+      const { lastTaken, lastAcked } = row;
+      return [{ stream, epoch: text(row["epoch"]) ?? "", chain: text(row["chain"]) ?? "", lastTaken, lastAcked }];
+    }),
+  };
+}
+
+function isSeq(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function one(value: string | readonly string[] | undefined): string | undefined {
+  return typeof value === "object" ? value[0] : value;
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" || typeof value === "number" ? String(value) : undefined;
+}
+
+function parseObject(payload: Uint8Array): Record<string, unknown> | undefined {
+  if (payload[0] !== 0x7b) return undefined;
+  try {
+    const json: unknown = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString());
+    return isObject(json) ? json : undefined;
+  } catch {
+    return undefined;
+  }
+}
