@@ -35,6 +35,8 @@ export interface UplinkLimits {
   readonly maxBytes?: number;
   /** False where properties do not travel (MQTT 3.1.1): the encoder then puts them into the body. */
   readonly properties: boolean;
+  /** How long a message may be without a verdict before the connection is given up; absent: the forwarder's own limit. */
+  readonly ackTimeoutMs?: number;
 }
 
 /**

@@ -41,8 +41,9 @@ describe("scale and offset", () => {
     expect(value({ type: "float16", scale: 10 }, "2e66")).toEqual({ value: 1 });
   });
 
-  it("leaves a float alone that is not scaled", () => {
-    expect(value({ type: "float32" }, "41ab3333")).toEqual({ value: Math.fround(21.4) });
+  it("writes a float as a person would, without leaving its value", () => {
+    expect(value({ type: "float32" }, "41ab3333")).toEqual({ value: 21.4 });
+    expect(Math.fround(21.4)).toBe(Buffer.from("41ab3333", "hex").readFloatBE(0));
   });
 
   it("has no value where the result is no number", () => {

@@ -1,0 +1,86 @@
+import { messageOf, QueueFullError } from "./core/errors.ts";
+import type { Logger } from "./core/log.ts";
+import type { Counter, Metrics } from "./core/metrics.ts";
+import type { Queue } from "./core/queue.ts";
+import type { NewRecord, Source, StoredSample } from "./core/record.ts";
+import type { Scan } from "./southbound/scan.ts";
+
+/** Scans that may wait for the disk. At 2,000 a second of 100 tags this is about a second, and a few megabytes. */
+const MAX_WAITING = 2000;
+
+/**
+ * From the pollers into the queue: a scan becomes one record. Never holds up a line: `take` returns at once, and when
+ * the disk does not keep up the newest scans are counted and dropped, with a warning when it begins and when it ends.
+ */
+export class Intake {
+  readonly #queue: Pick<Queue, "append">;
+  readonly #log: Logger;
+  readonly #dropped: Counter;
+  readonly #records: Counter;
+  readonly #sources = new Map<string, Source>();
+  #waiting = 0;
+  #droppedInRow = 0;
+
+  constructor(parts: { queue: Pick<Queue, "append">; log: Logger; metrics: Metrics }) {
+    this.#queue = parts.queue;
+    this.#log = parts.log;
+    this.#records = parts.metrics.counter("millrace_scans_queued_total", "Scans that became a record.", ["stream"]);
+    this.#dropped = parts.metrics.counter("millrace_scans_dropped_total", "Scans the queue did not take.", [
+      "stream",
+      "reason",
+    ]);
+  }
+
+  /** @returns when the record is in the queue, or was counted as dropped. Never rejects. */
+  async take(scan: Scan): Promise<void> {
+    if (this.#waiting >= MAX_WAITING) {
+      this.#drop(scan, "busy", `${MAX_WAITING} scans wait for the disk`);
+      return;
+    }
+    this.#waiting += 1;
+    try {
+      await this.#queue.append(scan.stream, [this.#record(scan)]);
+      this.#records.inc({ stream: scan.stream });
+      if (this.#droppedInRow > 0) this.#log.info({ dropped: this.#droppedInRow }, "the queue takes scans again");
+      this.#droppedInRow = 0;
+    } catch (error) {
+      this.#drop(scan, error instanceof QueueFullError ? "full" : "storage", messageOf(error));
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  #drop(scan: Scan, reason: string, detail: string): void {
+    this.#dropped.inc({ stream: scan.stream, reason });
+    if (this.#droppedInRow === 0)
+      this.#log.error({ device: scan.device.name, reason, detail }, "the queue refuses scans");
+    this.#droppedInRow += 1;
+  }
+
+  #record(scan: Scan): NewRecord {
+    const samples: StoredSample[] = scan.samples.map(({ tag, quality, value, reason, monoMs }) => ({
+      tag,
+      quality,
+      offsetMs: Math.round(monoMs - scan.taken.monoMs),
+      ...(value === undefined ? {} : { value }),
+      ...(reason === undefined ? {} : { reason }),
+    }));
+    return { taken: scan.taken, content: { kind: "samples", source: this.#source(scan), samples } };
+  }
+
+  /** One object per scan group, so that the queue knows it again by identity. */
+  #source(scan: Scan): Source {
+    const key = `${scan.device.name}\n${scan.group}`;
+    const known = this.#sources.get(key);
+    if (known) return known;
+    const source: Source = {
+      link: scan.device.link,
+      device: scan.device.name,
+      group: scan.group,
+      topic: scan.device.topic,
+      tags: scan.tags.map(({ name, type, unit }) => ({ name, type, ...(unit === undefined ? {} : { unit }) })),
+    };
+    this.#sources.set(key, source);
+    return source;
+  }
+}

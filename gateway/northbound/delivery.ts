@@ -1,0 +1,376 @@
+import type { Clock } from "../core/clock.ts";
+import { messageOf, NotConnectedError } from "../core/errors.ts";
+import type { Logger } from "../core/log.ts";
+import type { Queue } from "../core/queue.ts";
+import type { Entry, StreamName } from "../core/record.ts";
+import type { Uplink, UplinkLimits, Verdict } from "../core/uplink.ts";
+import { gapMessage, statusMessage, statusStream } from "./control.ts";
+import type { EncodeContext, Encoder } from "./encoders/encoder.ts";
+import type { Instruments } from "./instruments.ts";
+import { type Job, jobOf, type Part } from "./job.ts";
+import { Lane } from "./lane.ts";
+import type { ForwarderOptions } from "./options.ts";
+import { monotonicMs, within } from "./pause.ts";
+import { Retries, retryPause } from "./retries.ts";
+import { Settler } from "./settler.ts";
+import { Summary } from "./summary.ts";
+import type { TopicMapper } from "./topics.ts";
+
+export interface DeliveryContext {
+  readonly name: string;
+  readonly gatewayId: string;
+  readonly queue: Queue;
+  readonly encoder: Encoder;
+  readonly topics: TopicMapper;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly instruments: Instruments;
+  readonly options: ForwarderOptions;
+}
+
+/** Reads ahead at least this far, whatever the window. */
+const READ_AHEAD = 128;
+const READ_AHEAD_MAX = 2000;
+/** Refused for the moment: with more of them than this and than the window nothing new is sent. */
+const LEAST_RETRIES = 16;
+
+/**
+ * Moves records over one connection: keeps the window full out of both streams, takes verdicts in any order, and holds a
+ * place in the window until the cursor that covers it is written. Ends with the connection.
+ */
+export class Delivery {
+  readonly #context: DeliveryContext;
+  readonly #uplink: Uplink;
+  readonly #limits: UplinkLimits;
+  readonly #lost: (error: Error) => void;
+  readonly #encoding: EncodeContext;
+  readonly #abort = new AbortController();
+  readonly #events: Lane;
+  readonly #telemetry: Lane;
+  readonly #settler: Settler;
+  readonly #retries: Retries<Part>;
+  readonly #rejects: Summary;
+  readonly #label: { readonly uplink: string };
+  #outbox: Part[] = [];
+  #loops: Promise<void>[] = [];
+  #timers: NodeJS.Timeout[] = [];
+  #forgetGaps: () => void = () => {};
+  #closed = false;
+  #draining = false;
+  #sending = false;
+  #pumpTurn = false;
+  /** Messages with a place in the window: without a verdict, or not yet settled. */
+  #held = 0;
+  /** Messages without a verdict, and their bytes. */
+  #flying = 0;
+  #flyingBytes = 0;
+  #turn = 0;
+  #lastProgressMs = 0;
+  #quiet: (() => void) | undefined;
+
+  /** @param lost called once when the far side stopped to answer; the connection is to be closed. */
+  constructor(context: DeliveryContext, uplink: Uplink, limits: UplinkLimits, lost: (error: Error) => void) {
+    const { name, gatewayId, queue, topics, options, log } = context;
+    this.#context = context;
+    this.#uplink = uplink;
+    this.#limits = limits;
+    this.#lost = lost;
+    this.#label = { uplink: name };
+    this.#encoding = { gatewayId, topics, envelope: !limits.properties };
+    const wake = () => this.#pump();
+    const lane = (stream: StreamName) =>
+      new Lane(
+        {
+          uplink: name,
+          stream,
+          maxRecords: Math.min(READ_AHEAD_MAX, Math.max(READ_AHEAD, 2 * limits.inFlight)),
+          maxBytes: options.readBytes,
+          gapHoldMs: options.gapHoldMs,
+          storagePauseMs: options.storagePauseMs,
+        },
+        queue,
+        log,
+        wake,
+      );
+    this.#events = lane("events");
+    this.#telemetry = lane("telemetry");
+    this.#retries = new Retries(wake);
+    this.#rejects = new Summary(log);
+    this.#settler = new Settler(
+      {
+        uplink: name,
+        group: Math.max(1, limits.inFlight >> 2),
+        pauseMs: options.storagePauseMs,
+        records: context.instruments.records,
+      },
+      queue,
+      log,
+      (messages) => {
+        this.#held -= messages;
+        this.#pump();
+      },
+    );
+  }
+
+  get inFlight(): number {
+    return this.#held;
+  }
+  get retrying(): number {
+    return this.#retries.size;
+  }
+
+  start(): void {
+    const { name, queue, options } = this.#context;
+    this.#lastProgressMs = monotonicMs();
+    this.#forgetGaps = queue.onGap(name, () => {
+      this.#events.refreshGaps();
+      this.#telemetry.refreshGaps();
+      this.#pump();
+    });
+    const ackTimeoutMs = this.#limits.ackTimeoutMs ?? options.ackTimeoutMs;
+    this.#timers = [
+      setInterval(() => this.#status("online"), options.statusEveryMs),
+      setInterval(() => this.#watch(ackTimeoutMs), Math.max(10, ackTimeoutMs / 4)),
+    ];
+    this.#status("online");
+    for (const lane of [this.#events, this.#telemetry]) {
+      lane.refreshGaps();
+      this.#loops.push(lane.run(this.#abort.signal));
+    }
+    this.#pump();
+  }
+
+  /** Sends nothing new, waits for what is in flight, and says `offline`. Bounded by `drainMs` and `farewellMs`. */
+  async finish(): Promise<void> {
+    const { drainMs, farewellMs } = this.#context.options;
+    this.#draining = true;
+    this.#retries.clear();
+    await within(drainMs, new Promise<void>((resolve) => this.#whenQuiet(resolve)));
+    if (this.#closed) return;
+    await within(farewellMs, new Promise<void>((resolve) => this.#status("offline", resolve)));
+  }
+
+  /**
+   * Stops and takes the last verdicts to the queue. Called after the uplink is closed; never rejects. What has no
+   * verdict stays owed.
+   */
+  async end(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#forgetGaps();
+    this.#retries.clear();
+    this.#abort.abort(new NotConnectedError("the connection is gone"));
+    await Promise.all(this.#loops);
+    await this.#settler.close();
+    this.#context.instruments.inFlight.set(0, this.#label);
+  }
+
+  #pump(): void {
+    if (this.#pumpTurn) return;
+    // Verdicts, settlements and reads of one turn come together into one batch.
+    this.#pumpTurn = true;
+    queueMicrotask(() => {
+      this.#pumpTurn = false;
+      this.#fillWindow();
+    });
+  }
+
+  #fillWindow(): void {
+    if (this.#held === 0 && this.#outbox.length === 0) this.#quiet?.();
+    if (this.#closed || this.#sending) return;
+    const batch: Part[] = [];
+    while (this.#held < this.#limits.inFlight) {
+      const part = this.#nextPart();
+      if (part === undefined) break;
+      this.#held++;
+      this.#flyingBytes += part.message.payload.byteLength;
+      if (this.#flying++ === 0) this.#lastProgressMs = monotonicMs();
+      batch.push(part);
+    }
+    if (batch.length === 0) return;
+    this.#context.instruments.inFlight.set(this.#held, this.#label);
+    this.#sending = true;
+    const messages = batch.map((part) => part.message);
+    const verdict = (index: number, v: Verdict) => {
+      const part = batch[index];
+      if (part) this.#onVerdict(part, v);
+    };
+    this.#uplink.send(messages, verdict, this.#abort.signal).then(
+      () => {
+        this.#sending = false;
+        this.#pump();
+      },
+      (error: unknown) => {
+        this.#sending = false;
+        // A connection that is lost tells so itself, after the verdicts; anything else here is a fault of the uplink.
+        if (!this.#closed) this.#lost(error instanceof Error ? error : new NotConnectedError(messageOf(error)));
+      },
+    );
+  }
+
+  #nextPart(): Part | undefined {
+    for (;;) {
+      const waiting = this.#outbox.shift() ?? this.#dueRetry();
+      if (waiting !== undefined) {
+        if (waiting.job.dead) continue;
+        return waiting;
+      }
+      const lane = this.#mayTakeMore() ? this.#pickLane() : undefined;
+      if (lane === undefined) return undefined;
+      const job = this.#takeJob(lane);
+      if (job?.messages.length === 1 && job.messages[0]) return { job, message: job.messages[0] };
+      if (job !== undefined) for (const message of job.messages) this.#outbox.push({ job, message });
+    }
+  }
+
+  #dueRetry(): Part | undefined {
+    return this.#draining || this.#tooManyBytes() ? undefined : this.#retries.take();
+  }
+
+  #mayTakeMore(): boolean {
+    const waiting = Math.max(LEAST_RETRIES, this.#limits.inFlight);
+    return (
+      !this.#draining && !this.#tooManyBytes() && this.#retries.size < waiting && this.#held < this.#limits.inFlight
+    );
+  }
+
+  #tooManyBytes(): boolean {
+    return this.#flying > 0 && this.#flyingBytes >= this.#context.options.maxInFlightBytes;
+  }
+
+  /** Events before telemetry, but one of telemetry after so many events. */
+  #pickLane(): Lane | undefined {
+    if (!this.#events.ready) return this.#telemetry.ready ? this.#telemetry : undefined;
+    if (!this.#telemetry.ready) return this.#events;
+    if (this.#turn++ < this.#context.options.eventsWeight) return this.#events;
+    this.#turn = 0;
+    return this.#telemetry;
+  }
+
+  /** Undefined when the record needs no message, or cannot be expressed as one. */
+  #takeJob(lane: Lane): Job | undefined {
+    const next = lane.take();
+    if (next === undefined) return undefined;
+    if ("gap" in next) {
+      const { topics, gatewayId } = this.#context;
+      return jobOf({ kind: "gap", gap: next.gap }, [gapMessage(topics, gatewayId, next.gap)]);
+    }
+    const job = this.#encode(next.entry);
+    if (job.left > 0 && !job.dead) return job;
+    // It takes a place in the window too, until the queue knows.
+    this.#held++;
+    if (!job.dead) this.#complete(job);
+    return undefined;
+  }
+
+  #encode(entry: Entry): Job {
+    const { encoder } = this.#context;
+    try {
+      return jobOf({ kind: "entry", entry }, encoder.encode(entry, this.#encoding));
+    } catch (error) {
+      const job = jobOf({ kind: "entry", entry }, []);
+      this.#reject(job, `not encodable: ${messageOf(error)}`);
+      return job;
+    }
+  }
+
+  #onVerdict(part: Part, verdict: Verdict): void {
+    const { job, message } = part;
+    this.#flying--;
+    this.#flyingBytes -= message.payload.byteLength;
+    this.#lastProgressMs = monotonicMs();
+    if (job.dead) this.#release();
+    else if (verdict.kind === "ack") {
+      if (--job.left === 0) this.#complete(job);
+      else this.#release();
+    } else if (verdict.kind === "reject") this.#reject(job, verdict.reason);
+    else this.#again(part, verdict.afterMs ?? 0);
+  }
+
+  #again(part: Part, afterMs: number): void {
+    this.#release();
+    const { what } = part.job;
+    // The next status is never far away, and a later one says more.
+    if (what.kind === "status") {
+      what.done();
+      return;
+    }
+    if (this.#closed || this.#draining) return;
+    const { retryBaseMs, retryCapMs } = this.#context.options;
+    this.#context.instruments.retries.inc(this.#label);
+    part.job.tries++;
+    this.#retries.add(part, Math.max(afterMs, retryPause(part.job.tries, retryBaseMs, retryCapMs)));
+  }
+
+  /** Every message of the job is acknowledged. */
+  #complete(job: Job): void {
+    const { what } = job;
+    if (what.kind === "entry") {
+      this.#settler.settle(what.entry.stream, what.entry.seq);
+    } else if (what.kind === "gap") {
+      this.#settler.settleGap(what.gap, () => this.#laneOf(what.gap.stream).returnGap(what.gap));
+    } else {
+      this.#release();
+      what.done();
+    }
+  }
+
+  #reject(job: Job, reason: string): void {
+    job.dead = true;
+    const { what } = job;
+    this.#rejects.report(
+      "warn",
+      `${what.kind} ${reason}`,
+      { reason, what: what.kind },
+      "a message was rejected upstream",
+    );
+    if (what.kind === "entry") {
+      const { stream, seq } = what.entry;
+      this.#settler.reject(stream, seq, reason);
+      return;
+    }
+    // A gap is never dropped: it is told again over the next connection.
+    this.#release();
+    if (what.kind === "status") what.done();
+  }
+
+  #release(): void {
+    this.#held--;
+    this.#pump();
+  }
+
+  #laneOf(stream: StreamName): Lane {
+    return stream === "events" ? this.#events : this.#telemetry;
+  }
+
+  #status(state: "online" | "offline", done: () => void = () => {}): void {
+    const { name, gatewayId, queue, clock, topics } = this.#context;
+    const stats = queue.stats();
+    const own = stats.uplinks.find((one) => one.name === name);
+    const message = statusMessage(topics, {
+      state,
+      gateway: gatewayId,
+      uplink: name,
+      ts: Math.round(clock.now().wallMs),
+      boot: clock.bootId,
+      streams: {
+        events: statusStream(stats.streams.events.epoch, own, "events"),
+        telemetry: statusStream(stats.streams.telemetry.epoch, own, "telemetry"),
+      },
+    });
+    const job = jobOf({ kind: "status", done }, [message]);
+    this.#outbox.unshift({ job, message });
+    this.#pump();
+  }
+
+  #watch(ackTimeoutMs: number): void {
+    if (this.#flying === 0 || monotonicMs() - this.#lastProgressMs < ackTimeoutMs) return;
+    this.#lastProgressMs = monotonicMs();
+    this.#lost(new NotConnectedError(`no acknowledgement for ${Math.round(ackTimeoutMs / 1000)} s`));
+  }
+
+  #whenQuiet(resolve: () => void): void {
+    this.#quiet = resolve;
+    this.#pump();
+  }
+}

@@ -1,0 +1,35 @@
+import { type Entry, recordId } from "../../core/record.ts";
+import type { Quality } from "../../core/sample.ts";
+import { quote } from "./json.ts";
+
+type Pair = readonly [string, string];
+
+/** Pairs that repeat in every message. */
+const CLOCK: Readonly<Record<string, Pair>> = { synced: ["clock", "synced"], unsynced: ["clock", "unsynced"] };
+const QUALITY: Readonly<Record<Quality, Pair>> = {
+  good: ["quality", "good"],
+  stale: ["quality", "stale"],
+  bad: ["quality", "bad"],
+};
+
+/** What proves completeness, beside the body: MQTT 5 user properties and their like. */
+export function properties(entry: Entry, gatewayId: string, quality: Quality | undefined): readonly Pair[] {
+  const pairs: Pair[] = [
+    ["id", recordId(gatewayId, entry.stream, entry.epoch, entry.seq)],
+    ["prev", String(entry.prev)],
+    ["chain", entry.chain],
+    CLOCK[entry.clock] ?? ["clock", entry.clock],
+  ];
+  if (quality !== undefined) pairs.push(QUALITY[quality]);
+  if (entry.clock === "unsynced") pairs.push(["boot", entry.bootId], ["mono", String(Math.round(entry.monoMs))]);
+  return pairs;
+}
+
+/** The same as a JSON object, for the body; `prev` and `mono` are numbers there. */
+export function envelope(entry: Entry, gatewayId: string, quality: Quality | undefined): string {
+  const id = recordId(gatewayId, entry.stream, entry.epoch, entry.seq);
+  let text = `{"id":${JSON.stringify(id)},"prev":${entry.prev},"chain":${quote(entry.chain)},"clock":"${entry.clock}"`;
+  if (quality !== undefined) text += `,"quality":"${quality}"`;
+  if (entry.clock === "unsynced") text += `,"boot":${quote(entry.bootId)},"mono":${Math.round(entry.monoMs)}`;
+  return `${text}}`;
+}

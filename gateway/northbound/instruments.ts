@@ -1,0 +1,28 @@
+import type { Counter, Gauge, Metrics } from "../core/metrics.ts";
+
+/** What a forwarder counts. All carry the label `uplink`. */
+export interface Instruments {
+  /** By `stream` and `result`: acked, rejected. */
+  readonly records: Counter;
+  readonly retries: Counter;
+  readonly inFlight: Gauge;
+  readonly connected: Gauge;
+  /** By `result`: connected, failed, refused. */
+  readonly connects: Counter;
+}
+
+export function instruments(metrics: Metrics): Instruments {
+  return {
+    records: metrics.counter("millrace_uplink_records_total", "Records with a final verdict.", [
+      "uplink",
+      "stream",
+      "result",
+    ]),
+    retries: metrics.counter("millrace_uplink_retries_total", "Messages the far side refused for the moment.", [
+      "uplink",
+    ]),
+    inFlight: metrics.gauge("millrace_uplink_in_flight", "Messages sent and not yet settled.", ["uplink"]),
+    connected: metrics.gauge("millrace_uplink_connected", "1 while there is a connection.", ["uplink"]),
+    connects: metrics.counter("millrace_uplink_connects_total", "Attempts to connect.", ["uplink", "result"]),
+  };
+}

@@ -1,0 +1,29 @@
+import type { Entry, Gap } from "../core/record.ts";
+import type { Outgoing } from "../core/uplink.ts";
+
+/** Something that is settled as one: a record, a gap, or the gateway's own status. */
+export interface Job {
+  readonly what: JobContent;
+  readonly messages: readonly Outgoing[];
+  /** Messages without an acknowledgement. */
+  left: number;
+  /** How often one of them was told to try again. */
+  tries: number;
+  /** One of its messages was rejected: the others do not matter any more. */
+  dead: boolean;
+}
+
+export type JobContent =
+  | { readonly kind: "entry"; readonly entry: Entry }
+  | { readonly kind: "gap"; readonly gap: Gap }
+  | { readonly kind: "status"; readonly done: () => void };
+
+/** One message of a job. */
+export interface Part {
+  readonly job: Job;
+  readonly message: Outgoing;
+}
+
+export function jobOf(what: JobContent, messages: readonly Outgoing[]): Job {
+  return { what, messages, left: messages.length, tries: 0, dead: false };
+}

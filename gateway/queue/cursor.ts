@@ -1,0 +1,335 @@
+import type { Gap, GapReason } from "../core/record.ts";
+import { GapList } from "./gap-list.ts";
+import { joined, type Range, Ranges } from "./ranges.ts";
+import type { Row } from "./row.ts";
+import type { Segment } from "./segment.ts";
+import { type Part, partsOf, type Slot, type Span, spansOf } from "./slots.ts";
+
+/** Ranges a cursor has on disk at most. */
+const MOST_RANGES = 64;
+
+/** A record that was read and has no verdict yet. */
+export interface InFlight {
+  /** Everything behind this and up to the record is done when the record is: nothing else in there is selected. */
+  readonly after: number;
+  readonly prev: number;
+  readonly bytes: number;
+  readonly wallMs: number;
+  readonly epoch: number;
+}
+
+interface Done {
+  count: number;
+  bytes: number;
+}
+
+/** Records that cannot be delivered. */
+export interface Loss {
+  readonly reason: GapReason;
+  readonly epoch: number;
+  /** At most so many; absent: every seq. */
+  readonly count?: number;
+  /** The last selected seq before, where the caller knows it. */
+  readonly prev?: number;
+  readonly exact: boolean;
+}
+
+/** A cursor as it is on disk. */
+export interface CursorState {
+  readonly owed: readonly { readonly from: number; readonly to: number | null; readonly prev: number }[];
+  readonly gaps: readonly Gap[];
+  /** Per segment and slot, records that are not owed any more, and their bytes. */
+  readonly done: Readonly<Record<string, readonly [number, number]>>;
+}
+
+/** What one uplink is owed in one stream. Everything it does costs by ranges, not by records of the backlog. */
+export class Cursor {
+  readonly #row: Row;
+  readonly #onGap: (gap: Gap) => void;
+  #spans: readonly Span[];
+  #owed: Ranges;
+  #gaps: GapList;
+  readonly #done: Map<string, Done>;
+  readonly #inFlight = new Map<number, InFlight>();
+
+  constructor(row: Row, slots: readonly Slot[], state: CursorState, onGap: (gap: Gap) => void) {
+    this.#row = row;
+    this.#onGap = onGap;
+    this.#spans = spansOf(slots, row.stream);
+    this.#owed = new Ranges(state.owed.map((range) => ({ ...range, to: range.to ?? Number.POSITIVE_INFINITY })));
+    this.#gaps = new GapList(state.gaps);
+    this.#done = new Map(Object.entries(state.done).map(([key, [count, bytes]]) => [key, { count, bytes }]));
+  }
+
+  get gaps(): readonly Gap[] {
+    return this.#gaps.all;
+  }
+  get firstOwed(): Range | undefined {
+    return this.#owed.first;
+  }
+  get hasInFlight(): boolean {
+    return this.#inFlight.size > 0;
+  }
+
+  /** The selection has changed. */
+  setSlots(slots: readonly Slot[]): void {
+    this.#spans = spansOf(slots, this.#row.stream);
+  }
+
+  /** The first owed range that ends at or after `seq`. */
+  owedFrom(seq: number): Range | undefined {
+    return this.#owed.from(seq);
+  }
+
+  spanAt(seq: number): Span | undefined {
+    return this.#spans.find((span) => seq <= span.to);
+  }
+
+  take(seq: number, record: InFlight): void {
+    this.#inFlight.set(seq, record);
+  }
+
+  /** Acknowledged. Seqs that are not in flight are left alone. Gives whether anything changed. */
+  settle(seqs: readonly number[]): boolean {
+    let low = -1;
+    let high = -1;
+    let tally: { readonly to: number; readonly done: Done } | undefined;
+    for (const seq of ascending(seqs)) {
+      const record = this.#inFlight.get(seq);
+      if (!record) continue;
+      this.#inFlight.delete(seq);
+      if (!tally || seq > tally.to) tally = this.#doneAt(seq);
+      tally.done.count++;
+      tally.done.bytes += record.bytes;
+      if (record.after !== high) {
+        if (high >= 0) this.#owed.subtract(low + 1, high, high);
+        low = record.after;
+      }
+      high = seq;
+    }
+    if (high >= 0) this.#owed.subtract(low + 1, high, high);
+    return high >= 0;
+  }
+
+  /** Refused for good: each becomes a gap. Gives whether anything changed. */
+  reject(seqs: readonly number[]): boolean {
+    const known = ascending(seqs).filter((seq) => this.#inFlight.has(seq));
+    for (const seq of known) this.#gapOfRecord(seq, "rejected");
+    return this.settle(known);
+  }
+
+  /** Forgets what is in flight: it is owed as before. What is not on disk any more becomes a gap. */
+  rewind(): void {
+    const gone = [...this.#inFlight.keys()].filter((seq) => !this.#row.segments.at(seq));
+    for (const seq of ascending(gone)) this.#gapOfRecord(seq, "dropped");
+    this.settle(gone);
+    this.#inFlight.clear();
+  }
+
+  /** Nothing in `from` to `to` is selected; `prev` is the last selected seq before. */
+  pass(from: number, to: number, prev: number): void {
+    this.#owed.subtract(from, to, prev);
+  }
+
+  /**
+   * What is owed of `from` to `to` cannot be delivered: it becomes a gap of at most `count` records. In flight stays
+   * owed. Gives the records lost.
+   */
+  lose(from: number, to: number, loss: Loss): number {
+    let lost = 0;
+    for (const span of this.#spans) {
+      const parts = this.#owed.within(Math.max(from, span.from), Math.min(to, span.to));
+      for (const part of parts) lost += this.#losePart(part, span, loss);
+    }
+    return lost;
+  }
+
+  #losePart(part: Range, span: Span, loss: Loss): number {
+    const size = part.to - part.from + 1;
+    const count = Math.min(size, loss.count ?? size);
+    this.#owed.subtract(part.from, part.to, part.to);
+    if (count === 0) return 0;
+    const { reason, epoch, exact } = loss;
+    const stream = this.#row.stream;
+    const prev = loss.prev ?? clip(Math.max(part.prev, this.#headIn(span, part.from)), span);
+    this.#add({ stream, epoch, chain: span.chain, from: part.from, to: part.to, prev, count, bytes: 0, reason, exact });
+    return count;
+  }
+
+  /** A whole segment goes: what is owed of it and not in flight becomes a gap per chain. Gives the records lost. */
+  loseSegment(segment: Segment, reason: GapReason): number {
+    const parts = partsOf(this.#spans, segment);
+    let lost = 0;
+    for (const part of parts) lost += this.#loseUnread(segment, part, reason);
+    const rest = this.#highestInFlight(segment.first, segment.last) + 1;
+    this.#owed.subtract(Math.max(rest, segment.first), segment.last);
+    return lost;
+  }
+
+  #loseUnread(segment: Segment, part: Part, reason: GapReason): number {
+    // Reading goes upwards, so what is in flight stands before all that is unread.
+    const from = Math.max(part.from, this.#highestInFlight(part.from, part.to) + 1);
+    const unread = this.#owed.within(from, part.to);
+    const [first] = unread;
+    const last = unread.at(-1);
+    if (!first || !last) return 0;
+    const left = this.#left(segment, part);
+    const size = last.to - first.from + 1;
+    let { count, bytes } = left;
+    for (const [seq, record] of this.#inFlight) {
+      if (seq < part.from || seq > part.to) continue;
+      count--;
+      bytes -= record.bytes;
+    }
+    count = part.exact ? count : Math.min(size, Math.max(1, count));
+    this.#owed.subtract(first.from, last.to, last.to);
+    if (count <= 0) return 0;
+    this.#add({
+      stream: this.#row.stream,
+      epoch: segment.epoch,
+      chain: part.span.chain,
+      from: first.from,
+      to: last.to,
+      prev: clip(Math.max(first.prev, this.#highestInFlight(part.span.from, first.from - 1)), part.span),
+      tFrom: segment.tally.tMin,
+      tTo: segment.tally.tMax,
+      count,
+      bytes: Math.max(0, bytes),
+      reason,
+      exact: part.exact,
+    });
+    return count;
+  }
+
+  /** Gives whether anything changed. */
+  settleGap(gap: Gap): boolean {
+    return this.#gaps.settle(gap);
+  }
+
+  /** Whether anything in the segment is owed. */
+  owes(segment: Segment): boolean {
+    return partsOf(this.#spans, segment).some((part) => this.#owed.overlaps(part.from, part.to));
+  }
+
+  /** The segment is gone, and nothing in it was owed but what is in flight. */
+  forget(segment: Segment): void {
+    if (this.#highestInFlight(segment.first, segment.last) === 0) this.#owed.subtract(segment.first, segment.last);
+    for (const key of [...this.#done.keys()]) {
+      if (key.startsWith(`${segment.first}/`)) this.#done.delete(key);
+    }
+  }
+
+  /** Records owed, with those in flight, and their bytes. */
+  depth(): Done {
+    const sum = { count: 0, bytes: 0 };
+    for (const segment of this.#row.segments.all) {
+      for (const part of partsOf(this.#spans, segment)) {
+        if (!this.#owed.overlaps(part.from, part.to)) continue;
+        const { count, bytes } = this.#left(segment, part);
+        sum.count += Math.max(0, count);
+        sum.bytes += Math.max(0, bytes);
+      }
+    }
+    return sum;
+  }
+
+  /** Every selected seq up to here was acknowledged or told as a gap. */
+  lastAcked(lastTaken: number): number {
+    const [gap] = this.gaps;
+    const range = this.#owed.first;
+    const acked = !range || range.from > lastTaken ? lastTaken : range.prev;
+    return gap ? Math.min(acked, gap.prev) : acked;
+  }
+
+  state(): CursorState {
+    const { ranges, holes } = joined(this.#owed.all, MOST_RANGES);
+    const owedAgain = new Set(
+      holes.flatMap((hole) => [hole.from, hole.to].map((seq) => this.#row.segments.at(seq)?.first)),
+    );
+    const done = [...this.#done].filter(([key]) => !owedAgain.has(Number(key.split("/")[0])));
+    return {
+      owed: ranges.map(({ from, to, prev }) => ({ from, to: Number.isFinite(to) ? to : null, prev })),
+      gaps: this.gaps,
+      done: Object.fromEntries(done.map(([key, { count, bytes }]) => [key, [count, bytes]])),
+    };
+  }
+
+  #gapOfRecord(seq: number, reason: GapReason): void {
+    const record = this.#inFlight.get(seq);
+    const span = this.spanAt(seq);
+    if (!record || !span) return;
+    const { prev, bytes, wallMs, epoch } = record;
+    const { stream } = this.#row;
+    const time = { tFrom: wallMs, tTo: wallMs };
+    this.#add({
+      stream,
+      epoch,
+      chain: span.chain,
+      from: seq,
+      to: seq,
+      prev,
+      ...time,
+      count: 1,
+      bytes,
+      reason,
+      exact: true,
+    });
+  }
+
+  #add(gap: Gap): void {
+    this.#gaps.add(gap);
+    this.#onGap(gap);
+  }
+
+  /** Where what is done at `seq` is counted, and up to which seq. */
+  #doneAt(seq: number): { readonly to: number; readonly done: Done } {
+    const segment = this.#row.segments.at(seq);
+    const span = this.spanAt(seq);
+    if (!segment || !span) return { to: seq, done: { count: 0, bytes: 0 } };
+    const key = doneKey(segment, span);
+    const done = this.#done.get(key) ?? { count: 0, bytes: 0 };
+    this.#done.set(key, done);
+    return { to: Math.min(segment.last, span.to), done };
+  }
+
+  #left(segment: Segment, part: Part): Done {
+    const done = this.#done.get(doneKey(segment, part.span));
+    return { count: part.count - (done?.count ?? 0), bytes: part.bytes - (done?.bytes ?? 0) };
+  }
+
+  /** The greatest seq in flight from `from` to `to`; 0 when none. */
+  #highestInFlight(from: number, to: number): number {
+    let highest = 0;
+    for (const seq of this.#inFlight.keys()) {
+      if (seq >= from && seq <= to && seq > highest) highest = seq;
+    }
+    return highest;
+  }
+
+  /** The greatest seq below `before` that is known to be on the chain of `span`; 0 when none is known. */
+  #headIn(span: Span, before: number): number {
+    const { slot } = span;
+    if (slot === undefined) return 0;
+    for (let index = this.#row.segments.all.length - 1; index >= 0; index--) {
+      const last = this.#row.segments.all[index]?.tally.slots.get(slot)?.last;
+      if (last !== undefined && last < before) return last;
+    }
+    return 0;
+  }
+}
+
+function doneKey(segment: Segment, span: Span): string {
+  return `${segment.first}/${span.slot ?? 0}`;
+}
+
+/** A predecessor on another chain is none. */
+function clip(prev: number, span: Span): number {
+  return prev >= span.from ? prev : 0;
+}
+
+function ascending(seqs: readonly number[]): readonly number[] {
+  for (let i = 1; i < seqs.length; i++) {
+    if ((seqs[i] ?? 0) < (seqs[i - 1] ?? 0)) return [...seqs].sort((a, b) => a - b);
+  }
+  return seqs;
+}

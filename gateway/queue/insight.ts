@@ -1,0 +1,156 @@
+import type { Clock } from "../core/clock.ts";
+import type { Metrics } from "../core/metrics.ts";
+import type { QueueStats, StreamStats, UplinkStats } from "../core/queue.ts";
+import { type Gap, STREAMS } from "../core/record.ts";
+import type { Batch } from "./batch.ts";
+import type { Health } from "./health.ts";
+import { Rate } from "./rate.ts";
+import type { Room } from "./room.ts";
+import type { Row } from "./row.ts";
+import type { Totals } from "./totals.ts";
+import { type PerStream, perStream, type UplinkState } from "./uplink-state.ts";
+
+const REFRESH_MS = 1000;
+
+export interface InsightParts {
+  readonly rows: PerStream<Row>;
+  readonly uplinks: ReadonlyMap<string, UplinkState>;
+  readonly room: Room;
+  readonly totals: Totals;
+  readonly health: Health;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly maxBytes: number;
+}
+
+/** What the queue tells about itself. Gauges follow at most once a second. */
+export class Insight {
+  readonly #parts: InsightParts;
+  readonly #appendedBytes = new Rate();
+  readonly #appended = new Rate();
+  readonly #settled = new Rate();
+  readonly #metrics: ReturnType<typeof instruments>;
+  #refreshedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: InsightParts) {
+    this.#parts = parts;
+    this.#metrics = instruments(parts.metrics);
+  }
+
+  committed(row: Row, batch: Batch): void {
+    const { monoMs } = this.#parts.clock.now();
+    this.#parts.totals.bytesAppended += batch.bytes;
+    this.#appendedBytes.add(batch.diskBytes, monoMs);
+    this.#appended.add(batch.count, monoMs);
+    this.#metrics.appended.inc({ stream: row.stream }, batch.count);
+    if (monoMs - this.#refreshedMs >= REFRESH_MS) this.stats();
+  }
+
+  settled(records: number): void {
+    this.#settled.add(records, this.#parts.clock.now().monoMs);
+  }
+
+  stats(): QueueStats {
+    const { rows, uplinks, room, totals, health, maxBytes, clock } = this.#parts;
+    const { monoMs, wallMs } = clock.now();
+    this.#refreshedMs = monoMs;
+    room.recount();
+    const all = [...uplinks.values()].map((uplink) => statsOf(uplink, rows));
+    const toFull = this.#secondsToFull(monoMs);
+    const toDrain = this.#secondsToDrain(all, monoMs);
+    const stats = {
+      streams: perStream((stream) => streamStats(rows[stream])),
+      uplinks: all,
+      bytes: room.usedBytes,
+      maxBytes,
+      bytesWritten: totals.bytesWritten,
+      bytesAppended: totals.bytesAppended,
+      ...(toFull === undefined ? {} : { secondsToFull: toFull }),
+      ...(toDrain === undefined ? {} : { secondsToDrain: toDrain }),
+      dropped: totals.dropped,
+      quarantined: totals.quarantined,
+      healthy: health.good,
+    };
+    this.#publish(stats, wallMs);
+    return stats;
+  }
+
+  #secondsToFull(nowMs: number): number | undefined {
+    const rate = this.#appendedBytes.perSecond(nowMs);
+    if (rate < 1) return undefined;
+    return Math.max(0, (this.#parts.maxBytes - this.#parts.room.usedBytes) / rate);
+  }
+
+  #secondsToDrain(uplinks: readonly UplinkStats[], nowMs: number): number | undefined {
+    const depth = Math.max(0, ...uplinks.map(({ streams }) => streams.events.depth + streams.telemetry.depth));
+    if (depth === 0) return 0;
+    const rate = this.#settled.perSecond(nowMs) / Math.max(1, uplinks.length) - this.#appended.perSecond(nowMs);
+    return rate > 0 ? depth / rate : undefined;
+  }
+
+  #publish(stats: QueueStats, wallMs: number): void {
+    const { depth, oldest, bytes, written, healthy, maxBytes, toFull } = this.#metrics;
+    for (const stream of STREAMS) bytes.set(stats.streams[stream].bytes, { stream });
+    for (const uplink of stats.uplinks) {
+      for (const stream of STREAMS) {
+        const labels = { uplink: uplink.name, stream };
+        const { depth: owed, oldestWallMs } = uplink.streams[stream];
+        depth.set(owed, labels);
+        oldest.set(oldestWallMs === undefined ? 0 : Math.max(0, (wallMs - oldestWallMs) / 1000), labels);
+      }
+    }
+    maxBytes.set(stats.maxBytes);
+    written.set(stats.bytesAppended === 0 ? 0 : stats.bytesWritten / stats.bytesAppended);
+    healthy.set(stats.healthy ? 1 : 0);
+    if (stats.secondsToFull !== undefined) toFull.set(stats.secondsToFull);
+  }
+}
+
+/** Counts records that uplinks lost, by reason. */
+export function gapCounter(metrics: Metrics): (uplink: string, gap: Gap) => void {
+  const lost = metrics.counter(
+    "millrace_queue_lost_records_total",
+    "Records an uplink was owed and is told as a gap; the greatest possible number where the content is unreadable",
+    ["uplink", "stream", "reason"],
+  );
+  return (uplink, { stream, reason, count }) => lost.inc({ uplink, stream, reason }, count);
+}
+
+function instruments(metrics: Metrics) {
+  return {
+    appended: metrics.counter("millrace_queue_appended_total", "Records appended", ["stream"]),
+    depth: metrics.gauge("millrace_queue_depth", "Records an uplink is owed", ["uplink", "stream"]),
+    oldest: metrics.gauge("millrace_queue_oldest_age_seconds", "Age of the oldest record an uplink is owed", [
+      "uplink",
+      "stream",
+    ]),
+    bytes: metrics.gauge("millrace_queue_bytes", "Bytes of a stream on disk", ["stream"]),
+    maxBytes: metrics.gauge("millrace_queue_max_bytes", "Disk the queue may use"),
+    written: metrics.gauge("millrace_queue_write_ratio", "Bytes handed to the file system per byte of records"),
+    toFull: metrics.gauge("millrace_queue_seconds_to_full", "Seconds until the queue is full at the present rate"),
+    healthy: metrics.gauge("millrace_queue_healthy", "0 while the disk refuses writes"),
+  };
+}
+
+function streamStats({ segments, nextSeq, epoch, appended }: Row): StreamStats {
+  const first = segments.all.find((segment) => segment.tally.count > 0);
+  const stats = { nextSeq, epoch, segments: segments.all.length, bytes: segments.diskBytes, appended };
+  return first && Number.isFinite(first.tally.tMin) ? { ...stats, oldestWallMs: first.tally.tMin } : stats;
+}
+
+function statsOf(uplink: UplinkState, rows: PerStream<Row>): UplinkStats {
+  return {
+    name: uplink.name,
+    chain: uplink.slot?.chain ?? "",
+    streams: perStream((stream) => {
+      const row = rows[stream];
+      const cursor = uplink.cursors[stream];
+      const { count, bytes } = cursor.depth();
+      const lastTaken = row.linker.head(uplink.name);
+      const stats = { depth: count, bytes, lastTaken, lastAcked: cursor.lastAcked(lastTaken) };
+      const oldest = row.segments.all.find((segment) => cursor.owes(segment))?.tally.tMin;
+      return oldest !== undefined && Number.isFinite(oldest) ? { ...stats, oldestWallMs: oldest } : stats;
+    }),
+    gapsPending: uplink.gaps.length,
+  };
+}

@@ -1,0 +1,141 @@
+import type { Clock } from "../core/clock.ts";
+import { ConfigError, StorageError } from "../core/errors.ts";
+import type { Logger } from "../core/log.ts";
+import type { Metrics } from "../core/metrics.ts";
+import type { QueueOptions } from "../core/options/queue.ts";
+import type { LaneRequest, Queue, QueueReader, QueueStats } from "../core/queue.ts";
+import type { Entry, Gap, NewRecord, StreamName } from "../core/record.ts";
+import { errorCode } from "./files.ts";
+import { Folders } from "./folders.ts";
+import { Health } from "./health.ts";
+import { gapCounter } from "./insight.ts";
+import { LevelSegments } from "./level-segments.ts";
+import { FolderLock } from "./lock.ts";
+import { recover, refuseNewer } from "./recovery.ts";
+import type { SegmentStore } from "./segment-store.ts";
+import { Shelf } from "./shelf.ts";
+import { Store } from "./store.ts";
+import { Totals } from "./totals.ts";
+
+export interface LevelQueueParts {
+  /** Absolute path; made where it does not exist. */
+  readonly dataDir: string;
+  readonly options: QueueOptions;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** `/etc/machine-id`: a store that comes from another machine begins a new epoch. */
+  readonly machineId: string;
+  /** The disk holds the process up for good: it should end with exit code 74. Without it the queue goes on as it can. */
+  readonly onFatal?: (error: StorageError) => void;
+  /** The engine that keeps segments; LevelDB where nothing else is given. */
+  readonly engine?: SegmentStore;
+}
+
+/** The store-and-forward queue on LevelDB segments. */
+export class LevelQueue implements Queue {
+  readonly #parts: LevelQueueParts;
+  #lock: FolderLock | undefined;
+  #store: Store | undefined;
+  #starting: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: LevelQueueParts) {
+    this.#parts = parts;
+  }
+
+  async start(): Promise<void> {
+    if (this.#closing !== undefined) throw new StorageError("the queue is closed");
+    if (this.#store) return;
+    this.#starting ??= this.#start().finally(() => {
+      this.#starting = undefined;
+    });
+    await this.#starting;
+  }
+
+  async open(uplink: string, reader: QueueReader): Promise<void> {
+    await this.#opened().open(uplink, reader);
+  }
+  async append(stream: StreamName, records: readonly NewRecord[]): Promise<void> {
+    await this.#opened().append(stream, records);
+  }
+  async read(uplink: string, want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
+    return await this.#opened().read(uplink, want, signal);
+  }
+  async settle(uplink: string, stream: StreamName, seqs: readonly number[]): Promise<void> {
+    await this.#opened().settle(uplink, stream, seqs);
+  }
+  async reject(uplink: string, stream: StreamName, seqs: readonly number[], reason: string): Promise<void> {
+    await this.#opened().reject(uplink, stream, seqs, reason);
+  }
+  rewind(uplink: string): void {
+    this.#opened().rewind(uplink);
+  }
+  gaps(uplink: string): readonly Gap[] {
+    return this.#opened().gaps(uplink);
+  }
+  onGap(uplink: string, listener: () => void): () => void {
+    return this.#opened().onGap(uplink, listener);
+  }
+  async settleGap(uplink: string, gap: Gap): Promise<void> {
+    await this.#opened().settleGap(uplink, gap);
+  }
+  stats(): QueueStats {
+    return this.#opened().stats();
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  #opened(): Store {
+    if (!this.#store)
+      throw new StorageError(this.#closing !== undefined ? "the queue is closed" : "the queue is not started");
+    return this.#store;
+  }
+
+  async #start(): Promise<void> {
+    const { dataDir, options, machineId, clock, log, metrics, onFatal } = this.#parts;
+    const folders = new Folders(dataDir);
+    const health = new Health(log);
+    const totals = new Totals();
+    const engine = this.#parts.engine ?? new LevelSegments(options.segment);
+    const shelf = new Shelf(engine, (bytes) => {
+      totals.bytesWritten += bytes;
+    });
+    const lock = new FolderLock(dataDir);
+    const onGap = gapCounter(metrics);
+    try {
+      await refuseNewer(dataDir);
+      await folders.make();
+      await lock.take();
+      const recovered = await recover({ folders, engine, shelf, health, totals, log, machineId, onGap });
+      const fatal = onFatal ?? ((error) => log.error({ reason: error.message }, "queue goes on without a segment"));
+      const parts = { options, clock, log, metrics, folders, engine, shelf, health, totals, onGap, onFatal: fatal };
+      this.#store = new Store(parts, recovered);
+      this.#lock = lock;
+    } catch (error) {
+      await shelf.close().catch(() => {});
+      await lock.release().catch(() => {});
+      throw startError(error, dataDir);
+    }
+  }
+
+  async #close(): Promise<void> {
+    await this.#starting?.catch(() => {});
+    const store = this.#store;
+    this.#store = undefined;
+    await store?.close();
+    await this.#lock?.release().catch(() => {});
+  }
+}
+
+function startError(error: unknown, dataDir: string): Error {
+  if (error instanceof ConfigError || error instanceof StorageError) return error;
+  const code = errorCode(error);
+  if (code === "EACCES" || code === "EPERM" || code === "ENOTDIR" || code === "EEXIST") {
+    return new ConfigError(`the data folder ${dataDir} cannot be used (${code})`, { cause: error });
+  }
+  return new StorageError(`the queue in ${dataDir} cannot be opened`, { cause: error });
+}

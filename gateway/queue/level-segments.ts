@@ -1,0 +1,132 @@
+import { ClassicLevel } from "classic-level";
+import type { Source } from "../core/record.ts";
+import { AFTER_RECORDS, HEADER_KEY, seqKey, seqOfKey, sourceOfKey } from "./keys.ts";
+import { decodeHeader, decodeSource, type SegmentHeader } from "./meta.ts";
+import type { OpenSegment, Pair, SegmentStore, StoredRecord } from "./segment-store.ts";
+
+type Level = ClassicLevel<Buffer, Buffer>;
+
+const MIB = 1024 * 1024;
+
+/** Segments as LevelDB folders that are only ever appended to. */
+export class LevelSegments implements SegmentStore {
+  readonly #writeBufferBytes: number;
+
+  /** `segmentBytes`: size at which a segment is sealed. The write buffer is larger, so it stays one log file. */
+  constructor(segmentBytes: number) {
+    this.#writeBufferBytes = Math.min(Math.max(segmentBytes * 2, 4 * MIB), 256 * MIB);
+  }
+
+  async create(folder: string, header: Pair): Promise<OpenSegment> {
+    const db = this.#level(folder, true);
+    await db.open();
+    try {
+      await db.put(header.key, header.value, { sync: false });
+    } catch (error) {
+      await db.close().catch(() => {});
+      throw error;
+    }
+    return new LevelSegment(db, decodeHeader(header.value), new Map());
+  }
+
+  async open(folder: string, base: number): Promise<OpenSegment> {
+    const db = this.#level(folder, false);
+    await db.open();
+    try {
+      return new LevelSegment(db, await headerOf(db), await dictionaryOf(db, base));
+    } catch (error) {
+      await db.close().catch(() => {});
+      throw error;
+    }
+  }
+
+  async header(folder: string): Promise<SegmentHeader | undefined> {
+    const db = this.#level(folder, false);
+    await db.open();
+    try {
+      return await headerOf(db);
+    } finally {
+      await db.close();
+    }
+  }
+
+  #level(folder: string, create: boolean): Level {
+    return new ClassicLevel<Buffer, Buffer>(folder, {
+      keyEncoding: "buffer",
+      valueEncoding: "buffer",
+      createIfMissing: create,
+      errorIfExists: create,
+      compression: false,
+      writeBufferSize: this.#writeBufferBytes,
+      cacheSize: 256 * 1024,
+      maxOpenFiles: 64,
+      multithreading: false,
+    });
+  }
+}
+
+class LevelSegment implements OpenSegment {
+  readonly header: SegmentHeader | undefined;
+  readonly #db: Level;
+  readonly #sources: Map<number, Source>;
+
+  constructor(db: Level, header: SegmentHeader | undefined, sources: Map<number, Source>) {
+    this.#db = db;
+    this.header = header;
+    this.#sources = sources;
+  }
+
+  async write(pairs: readonly Pair[], sync: boolean): Promise<void> {
+    await this.#db.batch([...pairs], { sync });
+  }
+
+  async read(from: number, to: number, maxRecords: number, maxBytes: number): Promise<StoredRecord[]> {
+    const iterator = this.#db.iterator({
+      gte: seqKey(from),
+      lte: seqKey(to),
+      limit: maxRecords,
+      highWaterMarkBytes: maxBytes,
+      fillCache: false,
+    });
+    try {
+      const found = await iterator.nextv(maxRecords);
+      return found.map(([key, value]) => ({ seq: seqOfKey(key), value }));
+    } finally {
+      await iterator.close();
+    }
+  }
+
+  sourceOf(id: number): Source | undefined {
+    return this.#sources.get(id);
+  }
+  know(id: number, source: Source): void {
+    this.#sources.set(id, source);
+  }
+  async close(): Promise<void> {
+    await this.#db.close();
+  }
+}
+
+/** A damaged entry is left out: the records that need it then count as damaged, and no others. */
+async function dictionaryOf(db: Level, base: number): Promise<Map<number, Source>> {
+  const sources = new Map<number, Source>();
+  for await (const [key, value] of db.iterator({ gte: AFTER_RECORDS, lt: HEADER_KEY })) {
+    const id = sourceOfKey(key);
+    if (id === undefined) continue;
+    try {
+      sources.set(id, decodeSource(base, key, value));
+    } catch {
+      // Left out, see above.
+    }
+  }
+  return sources;
+}
+
+async function headerOf(db: Level): Promise<SegmentHeader | undefined> {
+  const value = await db.get(HEADER_KEY);
+  try {
+    return value && decodeHeader(value);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,296 @@
+import { ConfigError } from "../core/errors.ts";
+import type { LaneRequest } from "../core/queue.ts";
+import type { Content, Entry } from "../core/record.ts";
+import { DamagedError } from "./bytes.ts";
+import type { Cursor } from "./cursor.ts";
+import { pause } from "./deferred.ts";
+import { errorText, isRefusal } from "./files.ts";
+import type { Health } from "./health.ts";
+import type { Range } from "./ranges.ts";
+import { RecordReader } from "./record.ts";
+import type { Row } from "./row.ts";
+import type { Segment } from "./segment.ts";
+import type { OpenSegment, StoredRecord } from "./segment-store.ts";
+import type { Shelf } from "./shelf.ts";
+import { partsOf, type Span } from "./slots.ts";
+
+/** What is read from a segment at once. */
+const CHUNK_RECORDS = 2048;
+const CHUNK_BYTES = 512 * 1024;
+/** A segment that cannot be read this often in a row, and not for want of room, counts as damaged. */
+const MOST_READ_ERRORS = 10;
+
+export interface ReaderParts {
+  readonly row: Row;
+  readonly shelf: Shelf;
+  readonly cursor: Cursor;
+  readonly health: Health;
+  /** For records from before the uplink was known. */
+  readonly selects: (topic: string) => boolean;
+  /** Sets a segment aside that cannot be read. */
+  readonly onDamaged: (segment: Segment, error: unknown) => Promise<void>;
+  /** The cursor has changed without anybody waiting for it. */
+  readonly onMoved: () => void;
+}
+
+interface Chunk {
+  readonly segment: Segment;
+  /** Up to where it was read. */
+  readonly to: number;
+  readonly open: OpenSegment;
+  readonly records: readonly StoredRecord[];
+}
+
+/** Seqs of a segment that are not there or cannot be read: `count` of those from `from` to `to`. */
+interface Hole {
+  readonly from: number;
+  to: number;
+  count: number;
+  readonly segment: Segment;
+}
+
+/** Where reading stands. It moves in one step with what is given, so that an aborted read has no effect. */
+interface Position {
+  /** The next seq to look at. */
+  next: number;
+  /** Everything up to here was delivered or is not selected. */
+  mark: number;
+  /** The last selected seq on the chain, as far as known. */
+  prev: number;
+  readonly chain: string;
+  /** Not yet known to be missing: the next record of the chain tells. */
+  hole: Hole | undefined;
+}
+
+/** Reads what one uplink is owed in one stream, in order of seq. */
+export class Reader {
+  readonly #parts: ReaderParts;
+  readonly #record = new RecordReader();
+  #position: Position | undefined;
+  #chunk: Chunk | undefined;
+  #version = 0;
+  #readErrors = 0;
+
+  constructor(parts: ReaderParts) {
+    this.#parts = parts;
+  }
+
+  /** Begins again with the first that is owed and overtakes a read under way. */
+  rewind(): void {
+    this.#position = undefined;
+    this.overtake();
+  }
+  /** What is owed has changed: a read under way looks again. */
+  overtake(): void {
+    this.#version++;
+    this.#chunk = undefined;
+    this.#parts.row.changed.ring();
+  }
+
+  /** Waits for at least one entry. Rejects with `signal.reason`. @throws ConfigError for a lane that is not there. */
+  async read(want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
+    if (want.lane !== "fifo") throw new ConfigError(`the lane "${want.lane}" is not in this version`);
+    for (;;) {
+      signal.throwIfAborted();
+      const { row } = this.#parts;
+      const next = this.#nextOwed();
+      if (next > row.tail) {
+        await row.changed.wait(signal);
+        continue;
+      }
+      const segment = row.segments.at(next);
+      if (!segment) {
+        this.#loseMissing(next);
+        continue;
+      }
+      const version = this.#version;
+      const chunk = await this.#load(segment, next, signal);
+      signal.throwIfAborted();
+      if (!chunk || version !== this.#version) continue;
+      const entries = this.#fill(chunk, next, want);
+      if (entries.length > 0) return entries;
+    }
+  }
+
+  #nextOwed(): number {
+    const from = this.#position?.next ?? 1;
+    const range = this.#parts.cursor.owedFrom(from);
+    return range ? Math.max(range.from, from) : Number.POSITIVE_INFINITY;
+  }
+
+  /** What is owed lies in no segment. */
+  #loseMissing(from: number): void {
+    const { row, cursor } = this.#parts;
+    const after = row.segments.after(from);
+    const to = Math.min((after?.first ?? row.tail + 1) - 1, cursor.owedFrom(from)?.to ?? from);
+    cursor.lose(from, to, { reason: "damaged", epoch: after?.epoch ?? row.epoch, exact: false });
+    this.#parts.onMoved();
+  }
+
+  /** The chunk that begins with `next`; undefined when to try again. */
+  async #load(segment: Segment, next: number, signal: AbortSignal): Promise<Chunk | undefined> {
+    const last = this.#chunk?.records.at(-1);
+    if (this.#chunk?.segment === segment && last && last.seq >= next) return this.#chunk;
+    const to = Math.min(segment.last, this.#parts.row.tail);
+    const version = this.#version;
+    try {
+      const chunk = await this.#parts.shelf.use(segment, async (open) => {
+        return { segment, open, to, records: await open.read(next, to, CHUNK_RECORDS, CHUNK_BYTES) };
+      });
+      this.#readErrors = 0;
+      if (version === this.#version) this.#chunk = chunk;
+      return chunk;
+    } catch (error) {
+      await this.#failed(segment, error, signal);
+      return undefined;
+    }
+  }
+
+  async #failed(segment: Segment, error: unknown, signal: AbortSignal): Promise<void> {
+    if (!this.#parts.row.segments.has(segment)) return;
+    const unreadable = /Input\/output error/i.test(errorText(error)) && ++this.#readErrors >= MOST_READ_ERRORS;
+    if (isRefusal(error) && !unreadable) {
+      await pause(500, signal);
+      return;
+    }
+    this.#readErrors = 0;
+    await this.#parts.onDamaged(segment, error);
+  }
+
+  /** Takes what is asked for out of one chunk. The position moves, and the entries are in flight. */
+  #fill(chunk: Chunk, first: number, want: LaneRequest): Entry[] {
+    const entries: Entry[] = [];
+    const left = { records: want.maxRecords, bytes: want.maxBytes };
+    const last = chunk.records.at(-1)?.seq ?? first;
+    // Each turn is one owed range on one chain.
+    for (let next = first; next <= last && this.#take(chunk, next, left, entries); ) next = this.#nextOwed();
+    return entries;
+  }
+
+  /** Goes through one owed range. Gives false when enough was taken. */
+  #take(chunk: Chunk, next: number, left: { records: number; bytes: number }, entries: Entry[]): boolean {
+    const { cursor } = this.#parts;
+    const { segment } = chunk;
+    const range = cursor.owedFrom(next);
+    const span = cursor.spanAt(next);
+    if (!range || !span) return false;
+    const end = Math.min(range.to, span.to, chunk.to);
+    const position = this.#positionAt(next, range, span);
+    for (let index = indexOf(chunk.records, next); index < chunk.records.length; index++) {
+      const stored = chunk.records[index];
+      if (!stored) break;
+      if (stored.seq > position.next) skip(position, segment, Math.min(stored.seq - 1, end));
+      if (stored.seq > end) break;
+      if (left.records <= 0 || (left.bytes < stored.value.length && entries.length > 0)) return false;
+      position.next = stored.seq + 1;
+      const entry = this.#entry(chunk, stored, span, position);
+      if (!entry) continue;
+      entries.push(entry);
+      left.records--;
+      left.bytes -= stored.value.length;
+    }
+    // A read that gives nothing says that there is nothing.
+    if (chunk.records.length === 0) skip(position, segment, end);
+    if (position.next > end) this.#endOf(position, span, end);
+    return true;
+  }
+
+  #positionAt(next: number, range: Range, span: Span): Position {
+    const known = this.#position;
+    if (known?.next === next && range.from <= next && known.chain === span.chain) return known;
+    // What lies before was settled, or on another chain.
+    const prev = range.prev >= span.from ? range.prev : 0;
+    const mark = known?.next === next && range.from <= next ? known.mark : next - 1;
+    this.#position = { next, mark, prev, chain: span.chain, hole: undefined };
+    return this.#position;
+  }
+
+  #entry(chunk: Chunk, stored: StoredRecord, span: Span, position: Position): Entry | undefined {
+    const { segment, open } = chunk;
+    const { seq, value } = stored;
+    const record = this.#record;
+    let prev: number | undefined;
+    let content: Content;
+    try {
+      record.open(segment.base, seq, value);
+      prev = span.slot === undefined ? position.prev : record.prevOf(span.slot);
+      if (prev === undefined) return undefined;
+      content = record.content((id) => open.sourceOf(id));
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      widen(position, segment, seq, seq);
+      return undefined;
+    }
+    if (span.slot === undefined && !this.#parts.selects(topicOf(content))) return undefined;
+    if (position.hole) {
+      this.#resolve(position, span.slot === undefined ? seq - 1 : prev, span);
+      if (span.slot === undefined) prev = position.prev;
+    }
+    const { wallMs, monoMs, clock } = record;
+    const { stream, epoch } = segment;
+    const bytes = value.length;
+    this.#parts.cursor.take(seq, { after: position.mark, prev, bytes, wallMs, epoch });
+    position.mark = seq;
+    position.prev = seq;
+    const bootId = open.header?.boot ?? "";
+    return { stream, seq, epoch, prev, chain: span.chain, bootId, monoMs, wallMs, clock, content, bytes };
+  }
+
+  /** `head` is the last selected seq up to the end of the hole or behind it: so much tells whether anything is missing. */
+  #resolve(position: Position, head: number, span: Span): void {
+    const { hole, prev } = position;
+    position.hole = undefined;
+    if (!hole || head < hole.from) return;
+    const [part] = partsOf([span], hole.segment);
+    const all = part?.exact === true && part.count === hole.segment.tally.count;
+    const exact = span.slot !== undefined && (all || hole.from === hole.to);
+    const { epoch } = hole.segment;
+    this.#parts.cursor.lose(hole.from, hole.to, { reason: "damaged", epoch, prev, count: hole.count, exact });
+    position.mark = hole.to;
+    position.prev = hole.to;
+    this.#parts.onMoved();
+  }
+
+  /** Nothing more of this chain in what was read of this segment, or of this owed range. */
+  #endOf(position: Position, span: Span, end: number): void {
+    if (position.hole) this.#resolve(position, partsOf([span], position.hole.segment)[0]?.to ?? 0, span);
+    if (span.slot !== undefined || position.mark >= end) return;
+    this.#parts.cursor.pass(position.mark + 1, end, position.prev);
+    position.mark = end;
+    this.#parts.onMoved();
+  }
+}
+
+/** The hole begins with, or goes on over, `from` to `to`. */
+function widen(position: Position, segment: Segment, from: number, to: number): void {
+  const { hole } = position;
+  const count = to - from + 1;
+  if (!hole) position.hole = { from, to, count, segment };
+  else {
+    hole.to = to;
+    hole.count += count;
+  }
+}
+
+/** What should come next and up to `to` is not there. */
+function skip(position: Position, segment: Segment, to: number): void {
+  if (to < position.next) return;
+  widen(position, segment, position.next, to);
+  position.next = to + 1;
+}
+
+function topicOf(content: Content): string {
+  return content.kind === "message" ? content.topic : content.source.topic;
+}
+
+/** Index of the first record at or after `seq`. */
+function indexOf(records: readonly StoredRecord[], seq: number): number {
+  let low = 0;
+  let high = records.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((records[middle]?.seq ?? 0) < seq) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,138 @@
+import type { StreamName } from "../core/record.ts";
+import { DamagedError } from "./bytes.ts";
+import { folderBytes, isRefusal } from "./files.ts";
+import type { Folders, FoundFolder } from "./folders.ts";
+import type { Identity } from "./identity.ts";
+import { RecordReader } from "./record.ts";
+import { readSeal, writeSeal } from "./seal.ts";
+import { Segment } from "./segment.ts";
+import type { OpenSegment, SegmentStore } from "./segment-store.ts";
+import type { Shelf } from "./shelf.ts";
+import { Tally } from "./tally.ts";
+
+export interface ScanParts {
+  readonly folders: Folders;
+  readonly engine: SegmentStore;
+  readonly shelf: Shelf;
+  readonly identity: Identity;
+  /** A segment cannot be opened: it was set aside. */
+  readonly onLost: (lost: LostSegment) => void;
+}
+
+/** A segment that was set aside at the start. Seqs `from` to `to` were or may have been in it. */
+export interface LostSegment {
+  readonly stream: StreamName;
+  readonly folder: string;
+  readonly epoch: number;
+  readonly from: number;
+  readonly to: number;
+  readonly error: unknown;
+}
+
+const CHUNK_RECORDS = 4096;
+const CHUNK_BYTES = 1024 * 1024;
+
+/**
+ * The segments of a stream as an earlier run left them, in order. Sealed ones are believed without being opened; the
+ * few others are read and sealed. `end` is the greatest seq that can have been given.
+ */
+export async function scanStream(stream: StreamName, end: number, parts: ScanParts): Promise<Segment[]> {
+  const found: Segment[] = [];
+  let lostFirst = Number.POSITIVE_INFINITY;
+  // From the newest: it bounds those before it, and for equal firsts the higher generation wins.
+  for (const folder of (await parts.folders.segments(stream)).reverse()) {
+    const { first } = folder;
+    const after = Math.min(
+      found[0]?.first ?? Number.POSITIVE_INFINITY,
+      first < lostFirst ? lostFirst : Number.POSITIVE_INFINITY,
+    );
+    const limit = Math.min(after - 1, Number.MAX_SAFE_INTEGER);
+    const superseded = found[0]?.first === first;
+    const segment = superseded ? undefined : await scanSegment(stream, folder, { limit, end }, parts);
+    if (segment === "lost") lostFirst = first;
+    else if (segment) found.unshift(segment);
+    else await parts.folders.discard(folder.folder);
+  }
+  return found;
+}
+
+/** Undefined where there is nothing in it. */
+async function scanSegment(
+  stream: StreamName,
+  { first, generation, folder }: FoundFolder,
+  { limit, end }: { limit: number; end: number },
+  parts: ScanParts,
+): Promise<Segment | "lost" | undefined> {
+  const { store } = parts.identity;
+  const seal = await readSeal(folder);
+  if (seal) {
+    const segment = new Segment({ stream, store, epoch: seal.epoch, first, generation, folder });
+    segment.tally = seal.tally;
+    segment.damaged = seal.damaged;
+    segment.sealed = true;
+    segment.diskBytes = await folderBytes(folder);
+    return segment;
+  }
+  let { epoch } = parts.identity;
+  try {
+    epoch = (await parts.engine.header(folder))?.epoch ?? epoch;
+    const segment = new Segment({ stream, store, epoch, first, generation, folder });
+    segment.sealed = true;
+    await parts.shelf.use(segment, (open) => count(segment, open, limit));
+    if (segment.tally.count === 0 && segment.damaged === 0) {
+      await parts.shelf.shut(segment);
+      return undefined;
+    }
+    await writeSeal(folder, segment).catch(() => {
+      // Counted again at the next start.
+    });
+    return segment;
+  } catch (error) {
+    if (isRefusal(error)) {
+      return uncounted({ stream, store, epoch, first, generation, folder }, Math.min(limit, Math.max(end, first)));
+    }
+    await parts.folders.quarantine(folder);
+    parts.onLost({ stream, folder, epoch, from: first, to: Math.min(limit, Math.max(end, first)), error });
+    return "lost";
+  }
+}
+
+/** Counts what can be read. */
+async function count(segment: Segment, open: OpenSegment, limit: number): Promise<void> {
+  const { tally } = segment;
+  const record = new RecordReader();
+  let last = segment.first - 1;
+  for (;;) {
+    const records = await open.read(last + 1, limit, CHUNK_RECORDS, CHUNK_BYTES);
+    if (records.length === 0) break;
+    for (const { seq, value } of records) {
+      last = seq;
+      try {
+        record.open(segment.base, seq, value);
+        tally.record(seq, value.length, record.wallMs);
+        record.eachLink((slot) => tally.link(slot, seq, value.length));
+      } catch (error) {
+        if (!(error instanceof DamagedError)) throw error;
+      }
+    }
+  }
+  segment.damaged = last - segment.first + 1 - tally.count;
+  if (segment.damaged > 0) {
+    if (tally.count === 0) tally.record(last, 0, 0);
+    tally.last = last;
+  }
+}
+
+/** The disk has no room for opening it now: it may hold anything up to `limit`, and is read when there is room again. */
+async function uncounted(at: ConstructorParameters<typeof Segment>[0], limit: number): Promise<Segment> {
+  const segment = new Segment(at);
+  segment.sealed = true;
+  segment.diskBytes = await folderBytes(at.folder);
+  segment.damaged = limit - at.first + 1;
+  segment.tally = new Tally();
+  segment.tally.first = at.first;
+  segment.tally.last = limit;
+  segment.tally.count = segment.damaged;
+  segment.tally.bytes = segment.diskBytes;
+  return segment;
+}

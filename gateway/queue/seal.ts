@@ -1,0 +1,68 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { moreCrc } from "./crc.ts";
+import { replaceFile } from "./files.ts";
+import { FORMAT } from "./meta.ts";
+import { Tally } from "./tally.ts";
+
+/** `SEAL.json` of a segment that is complete: what it holds, so that nobody has to open it to know. */
+interface SealFile {
+  readonly format: number;
+  readonly epoch: number;
+  readonly first: number;
+  readonly last: number;
+  readonly count: number;
+  readonly bytes: number;
+  readonly tMin: number;
+  readonly tMax: number;
+  /** Records that could not be read when an earlier run left the segment unsealed. */
+  readonly damaged: number;
+  readonly slots: Readonly<Record<string, { count: number; bytes: number; first: number; last: number }>>;
+}
+
+export interface Seal {
+  readonly epoch: number;
+  readonly tally: Tally;
+  readonly damaged: number;
+}
+
+export async function writeSeal(folder: string, seal: Seal): Promise<void> {
+  const { tally } = seal;
+  const body: SealFile = {
+    format: FORMAT,
+    epoch: seal.epoch,
+    first: tally.first,
+    last: tally.last,
+    count: tally.count,
+    bytes: tally.bytes,
+    tMin: tally.tMin,
+    tMax: tally.tMax,
+    damaged: seal.damaged,
+    slots: Object.fromEntries(tally.slots),
+  };
+  const text = JSON.stringify(body);
+  await replaceFile(join(folder, "SEAL.json"), `${JSON.stringify({ ...body, crc: moreCrc(0, Buffer.from(text)) })}\n`);
+}
+
+/** The seal of a segment; undefined where there is none or it is not whole: then the segment has to be read. */
+export async function readSeal(folder: string): Promise<Seal | undefined> {
+  try {
+    const { crc, ...body }: SealFile & { crc: unknown } = JSON.parse(await readFile(join(folder, "SEAL.json"), "utf8"));
+    if (body.format !== FORMAT || crc !== moreCrc(0, Buffer.from(JSON.stringify(body)))) return undefined;
+    return { epoch: body.epoch, tally: tallyOf(body), damaged: body.damaged };
+  } catch {
+    return undefined;
+  }
+}
+
+function tallyOf(body: SealFile): Tally {
+  const tally = new Tally();
+  tally.first = body.first;
+  tally.last = body.last;
+  tally.count = body.count;
+  tally.bytes = body.bytes;
+  tally.tMin = body.tMin;
+  tally.tMax = body.tMax;
+  for (const [slot, of] of Object.entries(body.slots)) tally.slots.set(Number(slot), of);
+  return tally;
+}

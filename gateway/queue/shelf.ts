@@ -1,0 +1,158 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { folderBytes, namesIn } from "./files.ts";
+import type { Segment } from "./segment.ts";
+import type { OpenSegment, SegmentStore } from "./segment-store.ts";
+import { Wakeup } from "./wakeup.ts";
+
+/** Old segments open for reading at once, over all uplinks and streams: each costs memory and handles. */
+const MOST_OLD = 2;
+
+interface Place {
+  readonly segment: Segment;
+  readonly open: Promise<OpenSegment>;
+  users: number;
+  /** The segment that is appended to is never closed to make room. */
+  pinned: boolean;
+  usedAt: number;
+  closing?: Promise<void>;
+}
+
+/** Who has which segment open. A segment that was just sealed stays open for the reader right behind it. */
+export class Shelf {
+  readonly #store: SegmentStore;
+  readonly #onRewritten: (bytes: number) => void;
+  readonly #places = new Map<Segment, Place>();
+  readonly #change = new Wakeup();
+  readonly #forever = new AbortController().signal;
+  #clock = 0;
+
+  /** `onRewritten` is told the bytes that opening a segment wrote: LevelDB turns the log of an old one into a table. */
+  constructor(store: SegmentStore, onRewritten: (bytes: number) => void) {
+    this.#store = store;
+    this.#onRewritten = onRewritten;
+  }
+
+  /** Works with an open segment, which stays open meanwhile. @throws what opening or `work` throws. */
+  async use<T>(segment: Segment, work: (open: OpenSegment) => Promise<T>): Promise<T> {
+    const place = await this.#placeOf(segment);
+    try {
+      return await work(await place.open);
+    } finally {
+      this.#leave(place);
+    }
+  }
+
+  /** Takes in the segment that is appended to, just made. */
+  pin(segment: Segment, open: OpenSegment): void {
+    this.#places.set(segment, { segment, open: Promise.resolve(open), users: 0, pinned: true, usedAt: ++this.#clock });
+  }
+
+  /** The segment was sealed: it stays until room is needed. */
+  unpin(segment: Segment): void {
+    const place = this.#places.get(segment);
+    if (!place) return;
+    place.pinned = false;
+    place.usedAt = ++this.#clock;
+    this.#trim();
+  }
+
+  /** Closes a segment once nobody uses it. The errors of closing are not interesting: nothing more is written to it. */
+  async shut(segment: Segment): Promise<void> {
+    for (let place = this.#places.get(segment); place; place = this.#places.get(segment)) {
+      if (place.closing !== undefined) await place.closing;
+      else if (place.users > 0) await this.#change.wait(this.#forever);
+      else await this.#close(place);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#places.keys()].map((segment) => this.shut(segment)));
+  }
+
+  async #placeOf(segment: Segment): Promise<Place> {
+    for (;;) {
+      const place = this.#places.get(segment);
+      if (place && !place.closing) {
+        place.users++;
+        place.usedAt = ++this.#clock;
+        return place;
+      }
+      if (place?.closing !== undefined) await place.closing;
+      else if (this.#oldPlaces().length < MOST_OLD) this.#add(segment);
+      else await this.#makeRoom();
+    }
+  }
+
+  #add(segment: Segment): void {
+    const open = this.#open(segment);
+    const place: Place = { segment, open, users: 0, pinned: false, usedAt: ++this.#clock };
+    this.#places.set(segment, place);
+    open.catch(() => {
+      this.#places.delete(segment);
+      this.#change.ring();
+    });
+  }
+
+  async #open(segment: Segment): Promise<OpenSegment> {
+    const rewritten = await logBytes(segment.folder);
+    const open = await this.#store.open(segment.folder, segment.base);
+    if (rewritten > 0) this.#onRewritten(rewritten);
+    segment.diskBytes = await folderBytes(segment.folder);
+    return open;
+  }
+
+  async #makeRoom(): Promise<void> {
+    const idle = this.#idle();
+    if (idle) await this.#close(idle);
+    else await this.#change.wait(this.#forever);
+  }
+
+  #leave(place: Place): void {
+    place.users--;
+    if (place.users > 0) return;
+    this.#change.ring();
+    this.#trim();
+  }
+
+  /** Closes what is too many and idle. */
+  #trim(): void {
+    const over = this.#oldPlaces().filter((place) => !place.closing).length - MOST_OLD;
+    const idle = over > 0 ? this.#idle() : undefined;
+    if (idle) void this.#close(idle);
+  }
+
+  #oldPlaces(): Place[] {
+    return [...this.#places.values()].filter((place) => !place.pinned);
+  }
+
+  #idle(): Place | undefined {
+    return this.#oldPlaces()
+      .filter((place) => place.users === 0 && !place.closing)
+      .sort((a, b) => a.usedAt - b.usedAt)[0];
+  }
+
+  #close(place: Place): Promise<void> {
+    place.closing = this.#closeNow(place);
+    return place.closing;
+  }
+
+  async #closeNow(place: Place): Promise<void> {
+    await place.open.then((open) => open.close()).catch(() => {});
+    this.#places.delete(place.segment);
+    this.#change.ring();
+  }
+}
+
+/** Bytes in log files that opening will write again as a table. */
+async function logBytes(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const name of await namesIn(folder)) {
+    if (!name.endsWith(".log")) continue;
+    bytes += await stat(join(folder, name)).then(
+      (found) => found.size,
+      () => 0,
+    );
+  }
+  return bytes;
+}

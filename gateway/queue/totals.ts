@@ -1,0 +1,9 @@
+/** What happened since the start, for statistics. */
+export class Totals {
+  /** Bytes handed to the file system, and payload bytes in them. */
+  bytesWritten = 0;
+  bytesAppended = 0;
+  /** Records that uplinks lost to the limits. */
+  dropped = 0;
+  quarantined = 0;
+}

@@ -1,0 +1,118 @@
+import type { QueueReader } from "../core/queue.ts";
+import { type Gap, STREAMS, type StreamName } from "../core/record.ts";
+import { Cursor, type CursorState } from "./cursor.ts";
+import type { CursorFile } from "./cursor-file.ts";
+import type { Row } from "./row.ts";
+import type { SegmentList } from "./segment.ts";
+import type { Slot } from "./slots.ts";
+
+export type PerStream<T> = Readonly<Record<StreamName, T>>;
+
+/** Gives one thing per stream. */
+export function perStream<T>(make: (stream: StreamName) => T): PerStream<T> {
+  return { events: make("events"), telemetry: make("telemetry") };
+}
+
+/** One uplink of the store, whether the configuration still has it or not. */
+export class UplinkState {
+  readonly name: string;
+  readonly file: CursorFile;
+  readonly cursors: PerStream<Cursor>;
+  readonly #gapListeners = new Set<() => void>();
+  #slots: readonly Slot[];
+  /** How it takes part; undefined while nobody has opened it in this run. */
+  reader: QueueReader | undefined;
+
+  constructor(
+    name: string,
+    parts: {
+      file: CursorFile;
+      rows: PerStream<Row>;
+      slots: readonly Slot[];
+      states: PerStream<CursorState>;
+      onGap: (uplink: string, gap: Gap) => void;
+    },
+  ) {
+    this.name = name;
+    this.file = parts.file;
+    this.#slots = parts.slots;
+    const gap = (found: Gap) => {
+      parts.onGap(name, found);
+      for (const listener of [...this.#gapListeners]) listener();
+    };
+    this.cursors = perStream((stream) => new Cursor(parts.rows[stream], parts.slots, parts.states[stream], gap));
+    this.file.use(() => this.#snapshot());
+  }
+
+  get slots(): readonly Slot[] {
+    return this.#slots;
+  }
+  /** The present slot. */
+  get slot(): Slot | undefined {
+    return this.#slots.at(-1);
+  }
+  /** The selection has changed: a new chain begins. */
+  setSlots(slots: readonly Slot[]): void {
+    this.#slots = slots;
+    for (const stream of STREAMS) this.cursors[stream].setSlots(slots);
+  }
+
+  get gaps(): readonly Gap[] {
+    return STREAMS.flatMap((stream) => this.cursors[stream].gaps);
+  }
+  onGap(listener: () => void): () => void {
+    this.#gapListeners.add(listener);
+    return () => this.#gapListeners.delete(listener);
+  }
+
+  /** Only a required uplink that the configuration has can cause `refuse`. */
+  get required(): boolean {
+    return this.reader?.required === true;
+  }
+
+  #snapshot(): unknown {
+    return {
+      format: 1,
+      uplink: this.name,
+      streams: perStream((stream) => this.cursors[stream].state()),
+    };
+  }
+}
+
+/** Owes nothing yet, and everything from `seq` on. */
+export function owedFrom(seq: number): CursorState {
+  return { owed: [{ from: seq, to: null, prev: seq - 1 }], gaps: [], done: {} };
+}
+
+/**
+ * Owes everything that is retained, and everything from `next` on; `withTail` also what may have been between the last
+ * record on disk and `next`.
+ */
+export function owedAll(segments: SegmentList, next: number, withTail: boolean): CursorState {
+  const owed: { from: number; to: number | null; prev: number }[] = [];
+  for (const { first, last } of segments.all) {
+    const before = owed.at(-1);
+    if (before?.to === first - 1) before.to = last;
+    else if (last >= first) owed.push({ from: first, to: last, prev: 0 });
+  }
+  const before = owed.at(-1);
+  if (before && (withTail || before.to === next - 1)) before.to = null;
+  else owed.push({ from: next, to: null, prev: 0 });
+  return { owed, gaps: [], done: {} };
+}
+
+/** The cursors in a file; undefined where it has none that can be trusted. */
+export function cursorStates(content: unknown): PerStream<CursorState> | undefined {
+  if (typeof content !== "object" || content === null || !("streams" in content)) return undefined;
+  const streams = content.streams as Partial<PerStream<unknown>> | null;
+  const { events, telemetry } = streams ?? {};
+  return isCursorState(events) && isCursorState(telemetry) ? { events, telemetry } : undefined;
+}
+
+function isCursorState(found: unknown): found is CursorState {
+  if (typeof found !== "object" || found === null) return false;
+  const state = found as Partial<Record<keyof CursorState, unknown>>;
+  return (
+    Array.isArray(state.owed) && Array.isArray(state.gaps) && typeof state.done === "object" && state.done !== null
+  );
+}

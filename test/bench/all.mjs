@@ -1,0 +1,17 @@
+// All benchmarks, one after the other: each runs both sides of its claim and prints their ratio. --short for CI.
+const names = ["append", "fan-in", "drain", "start"];
+let failed = 0;
+let passed = 0;
+for (const name of names) {
+  console.log(`\n# ${name}`);
+  try {
+    const { run } = await import(`./${name}.mjs`);
+    await run();
+    passed += 1;
+  } catch (error) {
+    console.error(error);
+    failed += 1;
+  }
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;
