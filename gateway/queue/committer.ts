@@ -245,7 +245,7 @@ export class Committer {
   /** Reserves at least `records` more. */
   async #extend(records: number): Promise<void> {
     const { row, seqs } = this.#parts;
-    const reserved = Math.max(this.#reserved, row.nextSeq + records) + RESERVE;
+    const reserved = Math.max(this.#reserved + RESERVE, row.nextSeq + records);
     await seqs.write(row.stream, { reserved, open: true, heads: {} });
     this.#reserved = reserved;
   }

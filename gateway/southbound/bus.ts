@@ -188,7 +188,10 @@ export class Bus {
     const { options } = this.#parts;
     const { callLimitMs: limitMs, graceMs, timers } = options;
     const bounds = { signal: this.#calls.signal, limitMs, graceMs, timers };
-    if (job.kind === "probe") return bounded((signal) => this.#probe(job.station.device, signal), bounds);
+    if (job.kind === "probe") {
+      const patienceMs = job.station.breaker.patienceMs ?? limitMs;
+      return bounded((signal) => this.#probe(job.station.device, signal), { ...bounds, limitMs: patienceMs });
+    }
     const { request } = job.turn;
     return bounded(async (signal) => {
       const samples = await this.#driver.read(request, signal);
@@ -217,7 +220,7 @@ export class Bus {
     station.lastReplyMs = now.wallMs;
     meter.reply(station.device.name, tookMs);
     const wasOffline = station.breaker.state === "offline";
-    if (station.breaker.answered(job.kind)) this.#changed(station);
+    if (station.breaker.answered(job.kind, tookMs)) this.#changed(station);
     if (station.bad) meter.online(station.device.name, true);
     station.bad = undefined;
     if (wasOffline) for (const run of station.runs) run.resume(now.monoMs);

@@ -17,6 +17,8 @@ export interface LinkOptions {
   /** First and greatest pause between two probes of one device, where the share of bus time allows it. */
   readonly probeMinMs: number;
   readonly probeMaxMs: number;
+  /** Least time that a probe of a device which used to answer waits for an answer. */
+  readonly probePatienceMs: number;
   /** Share of the bus time that all devices of a link that do not answer may take together. */
   readonly probeShare: number;
   /** A connection on which no device answers for max(this, 3 x the fastest `every`), although asked, is rebuilt. */
@@ -40,6 +42,7 @@ export const defaultOptions: LinkOptions = {
   timeoutsToOffline: 2,
   probeMinMs: 500,
   probeMaxMs: 4_000,
+  probePatienceMs: 100,
   probeShare: 0.05,
   watchdogMs: 10_000,
   watchdogMaxMs: 60_000,
