@@ -47,6 +47,7 @@ export class Room {
 
   /** Whether `bytes` more can be taken as things are. Otherwise `make` room first. */
   fits(bytes: number): boolean {
+    if (!Number.isFinite(this.#lookedAt)) return false;
     if (performance.now() - this.#lookedAt >= LOOK_MS) void this.#look();
     return this.#making === 0 && this.#fits(bytes);
   }

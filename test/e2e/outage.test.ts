@@ -252,7 +252,7 @@ describe("upstream away and two kills in the middle", () => {
     );
     expect(witness.exitCode).toBe(null);
     expect(await verify.stop("SIGINT")).toBe(0);
-    const report = JSON.parse(verify.lines.filter((text) => text.startsWith("{")).at(-1) ?? "{}") as object;
+    const report = JSON.parse(verify.lines.slice(verify.lines.indexOf("{")).join("\n")) as object;
 
     const messages = lines().map(parseLine);
     const bodies = messages.map((message) => message.body);

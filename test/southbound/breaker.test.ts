@@ -105,7 +105,7 @@ describe("breaker", () => {
   it("probes briefly what used to answer quickly, and in full now and then", async () => {
     const { time, wire, link } = setup(FIVE);
     wire.timeoutMs = 1000;
-    const [{ name }] = FIVE as [{ name: string }];
+    const name = FIVE[0]?.name ?? "";
     await link.start();
     await time.pass(10_000);
     wire.devices.set(name, "silent");
