@@ -1,3 +1,4 @@
+import { relative } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { DriverModule } from "../core/driver.ts";
 import { formatDuration } from "../core/options/units.ts";
@@ -151,10 +152,15 @@ class Demo {
     }
   }
 
+  /** How to call this program from the folder the user is in: it may not be installed. */
+  #program(): string {
+    return `node ${relative(this.#io.cwd, this.#io.argv1)}`;
+  }
+
   #facts(elapsedMs: number) {
     const pid = this.#shop.gateway?.pid;
     const kill = pid === undefined ? "" : `kill -9 ${pid}`;
-    const outage = this.#options.outageMs === undefined ? "   millrace demo --outage 20s" : "";
+    const outage = this.#options.outageMs === undefined ? "   or start again with --outage 20s" : "";
     return {
       nowMs: Date.now(),
       elapsedMs,
@@ -164,7 +170,11 @@ class Demo {
       sensorAcknowledged: this.#shop.sensorAcknowledged,
       upstream: this.#shop.upstream.isUp ? "reachable" : `UNREACHABLE, ${this.#outage?.remaining() ?? ""}`,
       event: this.#event,
-      hints: [`Try:  ${kill}${outage}`, `      millrace status --url ${this.#shop.httpUrl}      Ctrl-C ends the demo`],
+      hints: [
+        `Try:  ${kill}${outage}`,
+        `      ${this.#program()} status --url ${this.#shop.httpUrl}`,
+        "      Ctrl-C ends the demo",
+      ],
       width: Math.max(this.#io.columns, 60),
       colour: this.#io.env["NO_COLOR"] === undefined,
     };

@@ -1,6 +1,10 @@
 import type { ChainReport, Verdict } from "./tracker.ts";
 
 const SHOWN_RANGES = 20;
+/** What an inexact count means to a person. */
+const INEXACT: Readonly<Record<string, string>> = {
+  "power-loss": "ids skipped after unclean stops; lost is at most what the last queue.sync before a power cut held,",
+};
 
 /** The verdict for people: one block for each chain, the answer last. */
 export function describeVerdict(verdict: Verdict): string {
@@ -13,10 +17,10 @@ export function describeVerdict(verdict: Verdict): string {
 
 /** One line: received, duplicates, missing, gaps. */
 export function answer(verdict: Verdict): string {
-  const told = verdict.chains.flatMap((chain) => chain.gaps).reduce((sum, gap) => sum + gap.records, 0);
+  const told = verdict.chains.flatMap((chain) => chain.gaps);
   const facts = `${count(verdict.received)} records received, ${count(verdict.duplicates)} duplicates`;
-  const gaps = told > 0 ? `, ${count(told)} told as lost in gaps` : "";
-  if (verdict.received === 0 && told === 0) return "NOTHING RECEIVED: no message carried a record id";
+  const gaps = gapText(told);
+  if (verdict.received === 0 && told.length === 0) return "NOTHING RECEIVED: no message carried a record id";
   if (verdict.complete) return `COMPLETE: nothing is missing (${facts}${gaps})`;
   const faults = [
     verdict.missingRanges > 0 ? `${count(verdict.missingRanges)} missing ranges` : "",
@@ -24,6 +28,19 @@ export function answer(verdict: Verdict): string {
     verdict.malformed > 0 ? `${count(verdict.malformed)} malformed messages` : "",
   ].filter((text) => text !== "");
   return `NOT COMPLETE: ${faults.join(", ")} (${facts}${gaps})`;
+}
+
+/**
+ * What was lost for certain, and where it is not certain, the most it can be: after an unclean stop all ids that were
+ * reserved count as missing, although most of them were never used.
+ */
+function gapText(told: readonly ChainReport["gaps"][number][]): string {
+  const exact = told.filter((gap) => gap.exact);
+  const other = told.filter((gap) => !gap.exact);
+  const sum = (gaps: typeof told, of: "gaps" | "records") => gaps.reduce((all, gap) => all + gap[of], 0);
+  const lost = exact.length > 0 ? `, ${count(sum(exact, "records"))} told as lost` : "";
+  if (other.length === 0) return lost;
+  return `${lost}, ${count(sum(other, "gaps"))} unclean stops or damages told (${count(sum(other, "records"))} ids skipped)`;
 }
 
 function describeChain(chain: ChainReport): string[] {
@@ -39,8 +56,8 @@ function describeChain(chain: ChainReport): string[] {
   }
   if (chain.missing.length > SHOWN_RANGES) lines.push(`    and ${chain.missing.length - SHOWN_RANGES} more`);
   for (const gap of chain.gaps) {
-    const most = gap.exact ? "" : "at most ";
-    lines.push(row(`gap: ${gap.reason}`, `${most}${count(gap.records)} records in ${count(gap.gaps)} ranges`));
+    const what = gap.exact ? "records" : (INEXACT[gap.reason] ?? "records at most");
+    lines.push(row(`gap: ${gap.reason}`, `${count(gap.records)} ${what} in ${count(gap.gaps)} ranges`));
   }
   if (chain.outOfOrder > 0) lines.push(row("out of order", count(chain.outOfOrder)));
   if (chain.conflicts > 0) lines.push(row("other content", `${count(chain.conflicts)} ids`));
