@@ -74,6 +74,7 @@ export class Gateway implements Runnable {
       log: log.child({ part: "queue" }),
       metrics,
       machineId: machineId(),
+      onFatal: (error) => this.#fail(error),
     });
     this.#broker = new LocalBroker({
       options: config.broker,

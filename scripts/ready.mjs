@@ -14,7 +14,9 @@ function run(what, command, args) {
   console.error(`millrace: ${what} …`);
   const done = spawnSync(command, args, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
   if (done.status !== 0) {
-    console.error(`millrace: "${[command, ...args].join(" ")}" failed (${done.error?.message ?? `exit code ${done.status}`})`);
+    console.error(
+      `millrace: "${[command, ...args].join(" ")}" failed (${done.error?.message ?? `exit code ${done.status}`})`,
+    );
     process.exit(1);
   }
 }
@@ -29,7 +31,9 @@ function newest(folder) {
 
 /** Installs and builds as needed. */
 export function ready() {
-  const lock = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+  const lock = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
   const installed = existsSync(installStamp) && readFileSync(installStamp, "utf8") === lock;
   if (!installed) {
     // No install scripts: every native package ships its binaries inside the registry package.
@@ -43,7 +47,11 @@ export function ready() {
   const sources = Math.max(newest("gateway"), newest("drivers"), statSync(join(root, "tsconfig.build.json")).mtimeMs);
   if (!existsSync(buildStamp) || statSync(buildStamp).mtimeMs < sources) {
     rmSync(join(root, "dist"), { recursive: true, force: true });
-    run("building", process.execPath, [join(root, "node_modules", "typescript", "bin", "tsc"), "-p", "tsconfig.build.json"]);
+    run("building", process.execPath, [
+      join(root, "node_modules", "typescript", "bin", "tsc"),
+      "-p",
+      "tsconfig.build.json",
+    ]);
     writeFileSync(buildStamp, "");
   }
 }

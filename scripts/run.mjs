@@ -21,5 +21,6 @@ const child = spawn(process.execPath, [join(root, program), ...args], {
   env: { UV_THREADPOOL_SIZE: "16", ...process.env },
 });
 // The terminal signals the whole group: the child ends itself, and this waits for it.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => signal === "SIGINT" || child.kill(signal));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"])
+  process.on(signal, () => signal === "SIGINT" || child.kill(signal));
 child.on("exit", (code, signal) => process.exit(code ?? (signal === "SIGINT" ? 130 : 143)));

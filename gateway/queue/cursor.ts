@@ -242,7 +242,7 @@ export class Cursor {
   }
 
   state(): CursorState {
-    const { ranges, holes } = joined(this.#owed.all, MOST_RANGES);
+    const { ranges, holes } = joined(this.#owed.all, MOST_RANGES, (from, to) => this.#mayOweAgain(from, to));
     const owedAgain = new Set(
       holes.flatMap((hole) => [hole.from, hole.to].map((seq) => this.#row.segments.at(seq)?.first)),
     );
@@ -252,6 +252,17 @@ export class Cursor {
       gaps: this.gaps,
       done: Object.fromEntries(done.map(([key, { count, bytes }]) => [key, [count, bytes]])),
     };
+  }
+
+  /** Whether all of it is still there, and none of it was told as a gap: then owing it again costs duplicates only. */
+  #mayOweAgain(from: number, to: number): boolean {
+    if (this.gaps.some((gap) => gap.from <= to && gap.to >= from)) return false;
+    for (let seq = from; seq <= to; ) {
+      const segment = this.#row.segments.at(seq);
+      if (!segment) return false;
+      seq = segment.last + 1;
+    }
+    return true;
   }
 
   #gapOfRecord(seq: number, reason: GapReason): void {

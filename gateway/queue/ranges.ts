@@ -71,20 +71,27 @@ export class Ranges {
 }
 
 /**
- * The ranges joined over their smallest holes until there are at most `most`. Gives the holes that are now owed again.
+ * The ranges joined over their smallest holes, of those that may be, until there are at most `most`. Gives the holes
+ * that are now owed again.
  */
-export function joined(ranges: readonly Range[], most: number): { ranges: readonly Range[]; holes: Range[] } {
+export function joined(
+  ranges: readonly Range[],
+  most: number,
+  mayJoin: (from: number, to: number) => boolean,
+): { ranges: readonly Range[]; holes: readonly { from: number; to: number }[] } {
   if (ranges.length <= most) return { ranges, holes: [] };
-  const gaps = ranges
+  const holes = ranges
     .slice(1)
-    .map((range, index) => ({ index, from: (ranges[index]?.to ?? 0) + 1, to: range.from - 1 }));
-  const smallest = gaps.sort((a, b) => a.to - a.from - (b.to - b.from)).slice(0, ranges.length - most);
-  const closed = new Set(smallest.map((gap) => gap.index + 1));
+    .map((range, index) => ({ before: range, from: (ranges[index]?.to ?? 0) + 1, to: range.from - 1 }))
+    .filter(({ from, to }) => mayJoin(from, to))
+    .sort((a, b) => a.to - a.from - (b.to - b.from))
+    .slice(0, ranges.length - most);
+  const closed = new Set(holes.map(({ before }) => before));
   const out: Range[] = [];
-  for (const [index, range] of ranges.entries()) {
+  for (const range of ranges) {
     const last = out.at(-1);
-    if (last && closed.has(index)) out[out.length - 1] = { ...last, to: range.to };
+    if (last && closed.has(range)) out[out.length - 1] = { ...last, to: range.to };
     else out.push(range);
   }
-  return { ranges: out, holes: smallest.map(({ from, to }) => ({ from, to, prev: 0 })) };
+  return { ranges: out, holes };
 }

@@ -39,12 +39,14 @@ describe("ranges", () => {
     const ranges = new Ranges([{ from: 1, to: Number.POSITIVE_INFINITY, prev: 0 }]);
     for (let seq = 2; seq <= 50; seq += 2) ranges.subtract(seq, seq, seq);
     ranges.subtract(51, 58, 58);
-    const { ranges: few, holes } = joined(ranges.all, 4);
+    const { ranges: few, holes } = joined(ranges.all, 4, () => true);
     expect(few).toHaveLength(4);
     const back = new Ranges(few);
     expect(members(ranges).every((seq) => back.overlaps(seq, seq))).toBe(true);
     expect(back.overlaps(51, 58)).toBe(false);
     for (const hole of holes) expect(back.overlaps(hole.from, hole.to)).toBe(true);
+    const even = joined(ranges.all, 4, (from) => from < 10).ranges;
+    expect(even).toHaveLength(ranges.all.length - 4);
   });
 });
 
