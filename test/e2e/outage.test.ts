@@ -119,6 +119,7 @@ function checkScans(ts: readonly number[], kills: readonly { at: number; back: n
   const times = [...ts].sort((x, y) => x - y);
   let expected = 1;
   let missing = 0;
+  const holes: string[] = [];
   for (let i = 1; i < times.length; i += 1) {
     const from = times[i - 1] ?? 0;
     const to = times[i] ?? 0;
@@ -127,8 +128,9 @@ function checkScans(ts: readonly number[], kills: readonly { at: number; back: n
       : Math.max(1, Math.round((to - from) / 1000));
     expected += slots;
     missing += slots - 1;
+    if (slots > 1) holes.push(`${new Date(from).toISOString()} to ${new Date(to).toISOString()}`);
   }
-  return { expected, missing, received: times.length };
+  return { expected, missing, holes, received: times.length };
 }
 
 interface Message {
@@ -262,6 +264,7 @@ describe("upstream away and two kills in the middle", () => {
     const bodies = messages.map((message) => message.body);
     const unique = new Map(messages.map((message) => [message.body._m.id, message]));
     const errors: string[] = [];
+    const holes: string[] = [];
     const sum = { scans: 0, expected: 0, missing: 0, values: 0, wrong: 0, disordered: 0 };
     for (const name of ["tcp", "rtu"] as const) {
       const mine = [...unique.values()].filter((m) => m.topic === `plant/${name}`).map((m) => m.body);
@@ -276,6 +279,7 @@ describe("upstream away and two kills in the middle", () => {
       );
       sum.scans += scans.received;
       sum.expected += scans.expected;
+      holes.push(...scans.holes.map((hole) => `${name}: ${hole}`));
       sum.missing += scans.missing;
       sum.values += checked.values;
       sum.wrong += checked.wrong;
@@ -290,6 +294,8 @@ describe("upstream away and two kills in the middle", () => {
       ...sum,
       duplicates,
       errors,
+      holes,
+      killsAt: kills.map(({ at, back }) => `${new Date(at).toISOString()} to ${new Date(back).toISOString()}`),
       wire,
       rssDownMiB: Math.round(rssDown),
       rssEndMiB: Math.round(rssEnd),
