@@ -120,7 +120,9 @@ export class Cursor {
 
   /** Forgets what is in flight: it is owed as before. What is not on disk any more becomes a gap. */
   rewind(): void {
-    const gone = [...this.#inFlight.keys()].filter((seq) => !this.#row.segments.at(seq));
+    // Behind the tail is what is being written again after a write failed: that will be there.
+    const { tail, segments } = this.#row;
+    const gone = [...this.#inFlight.keys()].filter((seq) => seq <= tail && !segments.at(seq));
     for (const seq of ascending(gone)) this.#gapOfRecord(seq, "dropped");
     this.settle(gone);
     this.#inFlight.clear();

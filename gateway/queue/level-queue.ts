@@ -113,7 +113,9 @@ export class LevelQueue implements Queue {
       const recovered = await recover({ folders, engine, shelf, health, totals, log, machineId, onGap });
       const fatal = onFatal ?? ((error) => log.error({ reason: error.message }, "queue goes on without a segment"));
       const parts = { options, clock, log, metrics, folders, engine, shelf, health, totals, onGap, onFatal: fatal };
-      this.#store = new Store(parts, recovered);
+      const store = new Store(parts, recovered);
+      await store.start();
+      this.#store = store;
       this.#lock = lock;
     } catch (error) {
       await shelf.close().catch(() => {});
