@@ -67,9 +67,6 @@ export class Cursor {
   get firstOwed(): Range | undefined {
     return this.#owed.first;
   }
-  get hasInFlight(): boolean {
-    return this.#inFlight.size > 0;
-  }
 
   /** The selection has changed. */
   setSlots(slots: readonly Slot[]): void {

@@ -66,9 +66,6 @@ export class SegmentWriter {
   get unsynced(): boolean {
     return this.#unsynced.length > 0;
   }
-  get hasActive(): boolean {
-    return this.#active !== undefined;
-  }
 
   /**
    * Writes a batch, with `sync` durably, and moves the tail of the row. Goes on trying while the disk refuses.

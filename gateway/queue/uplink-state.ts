@@ -81,7 +81,7 @@ export class UplinkState {
 
 /** Owes nothing yet, and everything from `seq` on. */
 export function owedFrom(seq: number): CursorState {
-  return { owed: [{ from: seq, to: null, prev: seq - 1 }], gaps: [], done: {} };
+  return { owed: [{ from: seq, to: null, prev: 0 }], gaps: [], done: {} };
 }
 
 /**

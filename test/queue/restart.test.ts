@@ -200,8 +200,9 @@ describe("of two segments that begin with the same seq", () => {
     return { data, newer: join(data, "queue", "events", "0000000000000001-1") };
   }
 
-  it("the one of the higher generation counts", async () => {
+  it.each(["sealed", "unsealed"])("the one of the higher generation counts (%s)", async (how) => {
     const { data, newer } = await twice();
+    if (how === "sealed") await (await startedQueue(data)).close();
     await cp(join(data, "queue", "events", "0000000000000001-0"), newer, { recursive: true });
     const again = await startedQueue(data);
     await again.open("up", reader());
