@@ -36,7 +36,7 @@ function captured(payload: string | Uint8Array, over: Partial<MessageContent> = 
 }
 
 function encode(one: Entry, envelope = false): Outgoing & { readonly text: string } {
-  const [message, ...more] = valuesEncoder.encode(one, { gatewayId: "gw", topics, envelope });
+  const [message, ...more] = valuesEncoder.encode(one, { gatewayId: "gw", topics, envelope, historical: false });
   if (message === undefined) throw new Error("no message");
   expect(more).toEqual([]);
   return { ...message, text: Buffer.from(message.payload).toString("utf8") };
