@@ -5,9 +5,13 @@ const LEAST_BYTES = 2048;
 const AIM = 0.12;
 const AIM_LEAST_MS = 4;
 const AIM_MOST_MS = 40;
-/** Change of the window per round trip at most: up by this part, down by at most that. */
+/**
+ * Change of the window per round trip at most: up by this part, down by at most that. What is corrected in one of them is half of
+ * what the queue is off: more would swing, for the effect is only seen a round trip later.
+ */
 const STEP_UP = 0.1;
 const STEP_DOWN = 0.25;
+const GAIN = 0.5;
 /** Round trips over which the greatest delivery rate counts. */
 const RATE_ROUNDS = 10;
 /** The base round trip is the least of so many spans of this length, so that a longer way is learnt in the end. */
@@ -27,7 +31,7 @@ export class BackfillWindow {
   readonly #bases: number[] = [];
   #spanMs = 0;
   readonly #rates: number[] = [];
-  #round = { startMs: 0, leastMs: Number.POSITIVE_INFINITY, acked: 0, full: false, refused: false };
+  #round = { startMs: 0, leastMs: Number.POSITIVE_INFINITY, acked: 0, full: false };
   /** Halved, and what is in flight from before says nothing about the new window. */
   #settlesAtMs = 0;
   /** A breath: queues run empty for a round trip, so that the base is seen. */
@@ -64,7 +68,7 @@ export class BackfillWindow {
 
   /** A message was refused for the moment. */
   refused(nowMs: number): void {
-    if (nowMs >= this.#settlesAtMs) this.#round.refused = true;
+    this.#halve(nowMs, Math.max(this.baseMs, this.#roundTripMs));
   }
 
   /** A message of `bytes` that was sent at `sentMs` is acknowledged. */
@@ -81,7 +85,7 @@ export class BackfillWindow {
   }
 
   #begin(nowMs: number): void {
-    this.#round = { startMs: nowMs, leastMs: Number.POSITIVE_INFINITY, acked: 0, full: false, refused: false };
+    this.#round = { startMs: nowMs, leastMs: Number.POSITIVE_INFINITY, acked: 0, full: false };
   }
 
   #learn(tookMs: number, nowMs: number): void {
@@ -97,18 +101,18 @@ export class BackfillWindow {
   }
 
   #turn(nowMs: number): void {
-    const { startMs, leastMs, acked, full, refused } = this.#round;
+    const { startMs, leastMs, acked, full } = this.#round;
     this.#roundTripMs = leastMs;
     if (nowMs > startMs) this.#rates.push(acked / (nowMs - startMs));
     if (this.#rates.length > RATE_ROUNDS) this.#rates.shift();
     const base = this.baseMs;
     const aim = Math.min(AIM_MOST_MS, Math.max(AIM_LEAST_MS, base * AIM));
     const queued = leastMs - base;
-    if (refused || queued > base + 4 * aim) this.#halve(nowMs, leastMs);
+    if (queued > base + 4 * aim) this.#halve(nowMs, leastMs);
     else if (nowMs < this.#settlesAtMs) return;
     else if (this.#breath !== "none") this.#breath = this.#breath === "due" ? "taken" : "none";
     else if (this.#starting) this.#start(queued <= aim, full);
-    else this.#steer((aim - queued) / aim, full);
+    else this.#steer((aim - queued) / aim, Math.min(STEP_UP, (GAIN * aim) / base), full);
   }
 
   #halve(nowMs: number, roundTripMs: number): void {
@@ -129,9 +133,9 @@ export class BackfillWindow {
   }
 
   /** `room` is 1 when nothing queues, 0 at what is aimed at, and less when more queues. */
-  #steer(room: number, full: boolean): void {
+  #steer(room: number, step: number, full: boolean): void {
     if (room > 0 && !full) return;
-    this.#set(this.#bytes * (1 + Math.max(-STEP_DOWN, STEP_UP * Math.max(-3, room))));
+    this.#set(this.#bytes * (1 + Math.max(-STEP_DOWN, step * room)));
   }
 
   #set(bytes: number): void {
