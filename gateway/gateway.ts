@@ -201,6 +201,7 @@ export class Gateway implements Runnable {
       clock,
       log,
       metrics,
+      options: { order: shared.order, maxRate: shared.maxRate },
     });
   }
 

@@ -27,7 +27,6 @@ const KEYS: Readonly<Record<string, string>> = {
   "links[].devices[].tags[].writable": 'tags are only read; remove "writable"',
   "uplinks[].accept": 'nothing comes down from an uplink; remove "accept"',
   "uplinks[].maxBacklog": 'the queue as a whole is bounded by queue.maxBytes; remove "maxBacklog"',
-  "uplinks[].maxRate": 'remove "maxRate"',
   "uplinks[].encoder": 'records are sent as JSON values; remove "encoder"',
   "uplinks[].format": 'records are sent as JSON values; remove "format"',
   "uplinks[].presets": 'remove "presets"',
@@ -41,7 +40,7 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "links[].driver": { serial: "use modbus or simulated" },
   "links[].transport.type": { "rtu-over-tcp": "use tcp or rtu", udp: "use tcp or rtu", ascii: "use tcp or rtu" },
   "uplinks[].type": { kafka: "use mqtt", rabbitmq: "use mqtt", activemq: "use mqtt", zeromq: "use mqtt" },
-  "uplinks[].order": { "live-first": "use fifo", strict: "use fifo" },
+  "uplinks[].order": { strict: "use fifo or live-first" },
 };
 
 /** The message for a planned key of the mapping at `path`; undefined when the key is not planned either. */

@@ -45,7 +45,9 @@ export interface UplinkShared {
   readonly topic: string;
   readonly from: "oldest" | "now";
   readonly required: boolean;
-  readonly order: "fifo";
+  readonly order: "fifo" | "live-first";
+  /** Caps per second. */
+  readonly maxRate: { readonly messages?: number | undefined; readonly bytes?: number | undefined };
 }
 
 export interface LoadedUplink {

@@ -11,7 +11,11 @@ export interface QueueReader {
   readonly required: boolean;
 }
 
-/** `fifo` reads one row in seq order; `live` and `backfill` are the two lanes of `live-first`. */
+/**
+ * `fifo` reads one row in seq order; `live` and `backfill` are the two lanes of `live-first`. The first read of either after
+ * `open` or `rewind` fixes the head of the stream, where they meet: `backfill` gives what is owed up to it, `live` what comes
+ * after. Until the next `rewind` a stream is read either as one row or in lanes.
+ */
 export type Lane = "fifo" | "live" | "backfill";
 
 export interface LaneRequest {
@@ -48,6 +52,8 @@ export interface UplinkStats {
         /** Every selected seq up to here was acknowledged or told as a gap. */
         readonly lastAcked: number;
         readonly oldestWallMs?: number;
+        /** Of `depth`, what is in the lane `backfill` (an estimate in the segment where the lanes meet). Absent with `fifo`. */
+        readonly backfill?: number;
       }
     >
   >;
@@ -99,7 +105,9 @@ export interface Queue {
 
   /**
    * The next entries that the uplink is owed and that were not read since the last `rewind`, in seq order. Waits until
-   * there is at least one. Never returns a record before its batch was written.
+   * there is at least one; in the lane `backfill` it resolves with none when all of it was read, and the lane is over.
+   * Never returns a record before its batch was written.
+   * @throws ConfigError when the stream is being read the other way, as one row or in lanes.
    */
   read(uplink: string, want: LaneRequest, signal: AbortSignal): Promise<Entry[]>;
 

@@ -2,14 +2,16 @@ import type { Clock } from "../core/clock.ts";
 import { messageOf, NotConnectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Queue } from "../core/queue.ts";
-import type { Entry, StreamName } from "../core/record.ts";
+import type { Entry } from "../core/record.ts";
 import type { Uplink, UplinkLimits, Verdict } from "../core/uplink.ts";
 import { gapMessage, statusMessage, statusStream } from "./control.ts";
 import type { EncodeContext, Encoder } from "./encoders/encoder.ts";
 import type { Instruments } from "./instruments.ts";
-import { type Job, jobOf, type Part } from "./job.ts";
-import { Lane } from "./lane.ts";
+import { type Job, jobOf, type Part, partOf } from "./job.ts";
+import type { Lane } from "./lane.ts";
+import { Lanes } from "./lanes.ts";
 import type { ForwarderOptions } from "./options.ts";
+import { type BackfillPace, Pace } from "./pace.ts";
 import { monotonicMs, within } from "./pause.ts";
 import { Retries, retryPause } from "./retries.ts";
 import { Settler } from "./settler.ts";
@@ -31,6 +33,9 @@ export interface DeliveryContext {
 /** Reads ahead at least this far, whatever the window. */
 const READ_AHEAD = 512;
 const READ_AHEAD_MAX = 2000;
+/** Of the window, what backfill leaves to live data: one sixteenth. */
+const LIVE_PLACES = 4;
+const METRICS_MS = 1000;
 /** Refused for the moment: with more of them than this and than the window nothing new is sent. */
 const LEAST_RETRIES = 16;
 
@@ -45,14 +50,14 @@ export class Delivery {
   readonly #lost: (error: Error) => void;
   readonly #encoding: EncodeContext;
   readonly #abort = new AbortController();
-  readonly #events: Lane;
-  readonly #telemetry: Lane;
+  readonly #lanes: Lanes;
+  readonly #pace: Pace;
   readonly #settler: Settler;
   readonly #retries: Retries<Part>;
   readonly #rejects: Summary;
   readonly #label: { readonly uplink: string };
   #outbox: Part[] = [];
-  #loops: Promise<void>[] = [];
+  #reading: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
   #forgetGaps: () => void = () => {};
   #closed = false;
@@ -64,7 +69,6 @@ export class Delivery {
   /** Messages without a verdict, and their bytes. */
   #flying = 0;
   #flyingBytes = 0;
-  #turn = 0;
   #lastProgressMs = 0;
   #quiet: (() => void) | undefined;
 
@@ -76,24 +80,13 @@ export class Delivery {
     this.#limits = limits;
     this.#lost = lost;
     this.#label = { uplink: name };
-    this.#encoding = { gatewayId, topics, envelope: !limits.properties };
+    this.#encoding = { gatewayId, topics, envelope: !limits.properties, historical: false };
     const wake = () => this.#pump();
-    const lane = (stream: StreamName) =>
-      new Lane(
-        {
-          uplink: name,
-          stream,
-          maxRecords: Math.min(READ_AHEAD_MAX, Math.max(READ_AHEAD, 2 * limits.inFlight)),
-          maxBytes: options.readBytes,
-          gapHoldMs: options.gapHoldMs,
-          storagePauseMs: options.storagePauseMs,
-        },
-        queue,
-        log,
-        wake,
-      );
-    this.#events = lane("events");
-    this.#telemetry = lane("telemetry");
+    const { order, maxRate, eventsWeight, gapHoldMs, storagePauseMs } = options;
+    const maxRecords = Math.min(READ_AHEAD_MAX, Math.max(READ_AHEAD, 2 * limits.inFlight));
+    const reading = { uplink: name, maxRecords, maxBytes: options.readBytes, gapHoldMs, storagePauseMs };
+    this.#lanes = new Lanes({ order, eventsWeight, ...reading }, queue, log, wake);
+    this.#pace = new Pace({ maxRate, backfill: order === "live-first", maxBytes: options.maxInFlightBytes }, wake);
     this.#retries = new Retries(wake);
     this.#rejects = new Summary(log);
     this.#settler = new Settler(
@@ -115,6 +108,10 @@ export class Delivery {
   get inFlight(): number {
     return this.#held;
   }
+  /** Undefined with `fifo`. */
+  get backfill(): BackfillPace | undefined {
+    return this.#pace.backfill;
+  }
   get retrying(): number {
     return this.#retries.size;
   }
@@ -123,8 +120,7 @@ export class Delivery {
     const { name, queue, options } = this.#context;
     this.#lastProgressMs = monotonicMs();
     this.#forgetGaps = queue.onGap(name, () => {
-      this.#events.refreshGaps();
-      this.#telemetry.refreshGaps();
+      this.#lanes.refreshGaps();
       this.#pump();
     });
     const ackTimeoutMs = this.#limits.ackTimeoutMs ?? options.ackTimeoutMs;
@@ -132,11 +128,9 @@ export class Delivery {
       setInterval(() => this.#status("online"), options.statusEveryMs),
       setInterval(() => this.#watch(ackTimeoutMs), Math.max(10, ackTimeoutMs / 4)),
     ];
+    if (options.order === "live-first") this.#timers.push(setInterval(() => this.#tellBackfill(), METRICS_MS));
     this.#status("online");
-    for (const lane of [this.#events, this.#telemetry]) {
-      lane.refreshGaps();
-      this.#loops.push(lane.run(this.#abort.signal));
-    }
+    this.#reading = this.#lanes.run(this.#abort.signal);
     this.#pump();
   }
 
@@ -160,9 +154,11 @@ export class Delivery {
     this.#forgetGaps();
     this.#retries.clear();
     this.#abort.abort(new NotConnectedError("the connection is gone"));
-    await Promise.all(this.#loops);
+    this.#pace.stop();
+    await this.#reading;
     await this.#settler.close();
     this.#context.instruments.inFlight.set(0, this.#label);
+    this.#context.instruments.backfillRate.set(0, this.#label);
   }
 
   #pump(): void {
@@ -185,6 +181,7 @@ export class Delivery {
       this.#held++;
       this.#flyingBytes += part.message.payload.byteLength;
       if (this.#flying++ === 0) this.#lastProgressMs = monotonicMs();
+      this.#pace.sent(part);
       batch.push(part);
     }
     if (batch.length === 0) return;
@@ -210,16 +207,17 @@ export class Delivery {
 
   #nextPart(): Part | undefined {
     for (;;) {
+      if (!this.#pace.open && this.#outbox[0]?.job.what.kind !== "status") return undefined;
       const waiting = this.#outbox.shift() ?? this.#dueRetry();
       if (waiting !== undefined) {
         if (waiting.job.dead) continue;
         return waiting;
       }
-      const lane = this.#mayTakeMore() ? this.#pickLane() : undefined;
+      const lane = this.#mayTakeMore() ? this.#lanes.pick(() => this.#mayBackfill()) : undefined;
       if (lane === undefined) return undefined;
       const job = this.#takeJob(lane);
-      if (job?.messages.length === 1 && job.messages[0]) return { job, message: job.messages[0] };
-      if (job !== undefined) for (const message of job.messages) this.#outbox.push({ job, message });
+      if (job?.messages.length === 1 && job.messages[0]) return partOf(job, job.messages[0]);
+      if (job !== undefined) for (const message of job.messages) this.#outbox.push(partOf(job, message));
     }
   }
 
@@ -238,13 +236,9 @@ export class Delivery {
     return this.#flying > 0 && this.#flyingBytes >= this.#context.options.maxInFlightBytes;
   }
 
-  /** Events before telemetry, but one of telemetry after so many events. */
-  #pickLane(): Lane | undefined {
-    if (!this.#events.ready) return this.#telemetry.ready ? this.#telemetry : undefined;
-    if (!this.#telemetry.ready) return this.#events;
-    if (this.#turn++ < this.#context.options.eventsWeight) return this.#events;
-    this.#turn = 0;
-    return this.#telemetry;
+  #mayBackfill(): boolean {
+    const { inFlight } = this.#limits;
+    return this.#held < inFlight - (inFlight >> LIVE_PLACES) && this.#pace.backfillOpen;
   }
 
   /** Undefined when the record needs no message, or cannot be expressed as one. */
@@ -255,7 +249,7 @@ export class Delivery {
       const { topics, gatewayId } = this.#context;
       return jobOf({ kind: "gap", gap: next.gap }, [gapMessage(topics, gatewayId, next.gap)]);
     }
-    const job = this.#encode(next.entry);
+    const job = this.#encode(next.entry, this.#lanes.isBackfill(lane));
     if (job.left > 0 && !job.dead) return job;
     // It takes a place in the window too, until the queue knows.
     this.#held++;
@@ -263,10 +257,11 @@ export class Delivery {
     return undefined;
   }
 
-  #encode(entry: Entry): Job {
+  #encode(entry: Entry, historical: boolean): Job {
     const { encoder } = this.#context;
+    const context = historical ? { ...this.#encoding, historical } : this.#encoding;
     try {
-      return jobOf({ kind: "entry", entry }, encoder.encode(entry, this.#encoding));
+      return jobOf({ kind: "entry", entry }, encoder.encode(entry, context), historical);
     } catch (error) {
       const job = jobOf({ kind: "entry", entry }, []);
       this.#reject(job, `not encodable: ${messageOf(error)}`);
@@ -279,6 +274,9 @@ export class Delivery {
     this.#flying--;
     this.#flyingBytes -= message.payload.byteLength;
     this.#lastProgressMs = monotonicMs();
+    this.#pace.answered(part, this.#closed ? "over" : verdict.kind === "retry" ? "refused" : "acknowledged");
+    // Backfill waits for bytes in flight, not for places: those come free only once the queue has written it down.
+    if (this.#context.options.order === "live-first") this.#pump();
     if (job.dead) this.#release();
     else if (verdict.kind === "ack") {
       if (--job.left === 0) this.#complete(job);
@@ -308,7 +306,7 @@ export class Delivery {
     if (what.kind === "entry") {
       this.#settler.settle(what.entry.stream, what.entry.seq);
     } else if (what.kind === "gap") {
-      this.#settler.settleGap(what.gap, () => this.#laneOf(what.gap.stream).returnGap(what.gap));
+      this.#settler.settleGap(what.gap, () => this.#lanes.returnGap(what.gap));
     } else {
       this.#release();
       what.done();
@@ -339,8 +337,10 @@ export class Delivery {
     this.#pump();
   }
 
-  #laneOf(stream: StreamName): Lane {
-    return stream === "events" ? this.#events : this.#telemetry;
+  #tellBackfill(): void {
+    const { backfillRate, backfillWindow } = this.#context.instruments;
+    backfillRate.set(this.backfill?.bytesPerSecond ?? 0, this.#label);
+    backfillWindow.set(this.backfill?.windowBytes ?? 0, this.#label);
   }
 
   #status(state: "online" | "offline", done: () => void = () => {}): void {
@@ -359,7 +359,7 @@ export class Delivery {
       },
     });
     const job = jobOf({ kind: "status", done }, [message]);
-    this.#outbox.unshift({ job, message });
+    this.#outbox.unshift(partOf(job, message));
     this.#pump();
   }
 

@@ -10,6 +10,7 @@ import { Delivery, type DeliveryContext } from "./delivery.ts";
 import type { Encoder } from "./encoders/encoder.ts";
 import { type Instruments, instruments } from "./instruments.ts";
 import { FORWARDER_DEFAULTS, type ForwarderOptions } from "./options.ts";
+import type { BackfillPace } from "./pace.ts";
 import { firstAborted, monotonicMs, pause } from "./pause.ts";
 import { Summary } from "./summary.ts";
 import type { TopicMapper } from "./topics.ts";
@@ -39,6 +40,8 @@ export interface ForwarderStatus {
   readonly retrying: number;
   /** Connections since `start`. */
   readonly connections: number;
+  /** With `live-first`, while connected. */
+  readonly backfill?: BackfillPace;
   /** Why there is no connection, or why the last one ended. */
   readonly lastError?: string;
   /** A fault that only a person can cure keeps the uplink from working. */
@@ -90,6 +93,7 @@ export class Forwarder {
   }
 
   status(): ForwarderStatus {
+    const backfill = this.#delivery?.backfill;
     return {
       name: this.#settings.name,
       state: this.#state,
@@ -97,6 +101,7 @@ export class Forwarder {
       inFlight: this.#delivery?.inFlight ?? 0,
       retrying: this.#delivery?.retrying ?? 0,
       connections: this.#connections,
+      ...(backfill === undefined ? {} : { backfill }),
       ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
       ...(this.#alarm === undefined ? {} : { alarm: this.#alarm }),
     };

@@ -6,6 +6,9 @@ export interface Instruments {
   readonly records: Counter;
   readonly retries: Counter;
   readonly inFlight: Gauge;
+  /** Only with a backfill lane. */
+  readonly backfillRate: Gauge;
+  readonly backfillWindow: Gauge;
   readonly connected: Gauge;
   /** By `result`: connected, failed, refused. */
   readonly connects: Counter;
@@ -22,6 +25,14 @@ export function instruments(metrics: Metrics): Instruments {
       "uplink",
     ]),
     inFlight: metrics.gauge("millrace_uplink_in_flight", "Messages sent and not yet settled.", ["uplink"]),
+    backfillRate: metrics.gauge("millrace_uplink_backfill_bytes_per_second", "Backfill acknowledged, of late.", [
+      "uplink",
+    ]),
+    backfillWindow: metrics.gauge(
+      "millrace_uplink_backfill_window_bytes",
+      "Bytes in flight at which backfill waits for live data and the link.",
+      ["uplink"],
+    ),
     connected: metrics.gauge("millrace_uplink_connected", "1 while there is a connection.", ["uplink"]),
     connects: metrics.counter("millrace_uplink_connects_total", "Attempts to connect.", ["uplink", "result"]),
   };

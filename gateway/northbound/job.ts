@@ -5,6 +5,8 @@ import type { Outgoing } from "../core/uplink.ts";
 export interface Job {
   readonly what: JobContent;
   readonly messages: readonly Outgoing[];
+  /** From the past: it gives way to what is live. */
+  readonly backfill: boolean;
   /** Messages without an acknowledgement. */
   left: number;
   /** How often one of them was told to try again. */
@@ -22,8 +24,15 @@ export type JobContent =
 export interface Part {
   readonly job: Job;
   readonly message: Outgoing;
+  /** When it was last sent, on the monotonic clock, and about what it takes on the wire; known only where it matters. */
+  sentMs: number;
+  bytes: number;
 }
 
-export function jobOf(what: JobContent, messages: readonly Outgoing[]): Job {
-  return { what, messages, left: messages.length, tries: 0, dead: false };
+export function jobOf(what: JobContent, messages: readonly Outgoing[], backfill = false): Job {
+  return { what, messages, backfill, left: messages.length, tries: 0, dead: false };
+}
+
+export function partOf(job: Job, message: Outgoing): Part {
+  return { job, message, sentMs: 0, bytes: 0 };
 }

@@ -1,6 +1,6 @@
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
-import type { Queue } from "../core/queue.ts";
+import type { Lane as LaneName, Queue } from "../core/queue.ts";
 import type { Entry, Gap, StreamName } from "../core/record.ts";
 import { pause } from "./pause.ts";
 import { Summary } from "./summary.ts";
@@ -8,6 +8,9 @@ import { Summary } from "./summary.ts";
 export interface LaneSettings {
   readonly uplink: string;
   readonly stream: StreamName;
+  readonly lane: LaneName;
+  /** Which gaps of the stream go in this lane. */
+  readonly owns: (gap: Gap) => boolean;
   /** Entries of one read; it is read ahead by up to two such reads. */
   readonly maxRecords: number;
   readonly maxBytes: number;
@@ -16,7 +19,8 @@ export interface LaneSettings {
 }
 
 /**
- * What one stream owes one uplink, read ahead of the window, records and gaps in order of seq. One per connection.
+ * What one stream owes one uplink, in one lane, read ahead of the window, records and gaps in order of seq. One per
+ * connection.
  */
 export class Lane {
   readonly stream: StreamName;
@@ -32,6 +36,8 @@ export class Lane {
   #room: (() => void) | undefined;
   /** Nothing is behind the gaps: a read has waited long enough without an answer. */
   #idle = false;
+  /** All of it was read. */
+  #over = false;
   #reading = false;
   #idleTimer: NodeJS.Timeout | undefined;
 
@@ -43,9 +49,9 @@ export class Lane {
     this.#wake = wake;
   }
 
-  /** Reads ahead until the signal aborts. Never rejects. */
+  /** Reads ahead until the signal aborts or the lane is over. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    while (!signal.aborted && !this.#over) {
       if (this.#size >= this.#settings.maxRecords) await this.#untilRoom(signal);
       else await this.#read(signal);
     }
@@ -54,8 +60,10 @@ export class Lane {
 
   /** The queue's gaps anew; those on their way are left out. */
   refreshGaps(): void {
-    const { uplink, stream } = this.#settings;
-    this.#gaps = this.#queue.gaps(uplink).filter((gap) => gap.stream === stream && !this.#gapsOut.has(keyOf(gap)));
+    const { uplink, stream, owns } = this.#settings;
+    this.#gaps = this.#queue
+      .gaps(uplink)
+      .filter((gap) => gap.stream === stream && owns(gap) && !this.#gapsOut.has(keyOf(gap)));
     this.#armIdle();
   }
 
@@ -80,8 +88,7 @@ export class Lane {
 
   /** A gap that was taken is settled in the queue, or will be told another time. */
   returnGap(gap: Gap): void {
-    this.#gapsOut.delete(keyOf(gap));
-    this.refreshGaps();
+    if (this.#gapsOut.delete(keyOf(gap))) this.refreshGaps();
   }
 
   get #size(): number {
@@ -98,13 +105,14 @@ export class Lane {
   }
 
   async #read(signal: AbortSignal): Promise<void> {
-    const { uplink, stream, maxRecords, maxBytes, storagePauseMs } = this.#settings;
+    const { uplink, stream, lane, maxRecords, maxBytes, storagePauseMs } = this.#settings;
     this.#reading = true;
     this.#armIdle();
     try {
-      const entries = await this.#queue.read(uplink, { stream, lane: "fifo", maxRecords, maxBytes }, signal);
+      const entries = await this.#queue.read(uplink, { stream, lane, maxRecords, maxBytes }, signal);
       this.#reading = false;
-      this.#idle = false;
+      this.#over = entries.length === 0;
+      this.#idle = this.#over;
       this.#failures.clear();
       this.#buffer = this.#size === 0 ? entries : [...this.#buffer.slice(this.#head), ...entries];
       this.#head = 0;

@@ -1,7 +1,16 @@
 import type { BackoffOptions } from "./backoff.ts";
 
+/** Caps of all that is sent, per second. */
+export interface MaxRate {
+  readonly messages?: number | undefined;
+  readonly bytes?: number | undefined;
+}
+
 /** What a forwarder may be told to do differently; durations in milliseconds. */
 export interface ForwarderOptions {
+  /** `live-first`: after a connection began, what is new goes at once and what was owed before beside it. */
+  readonly order: "fifo" | "live-first";
+  readonly maxRate: MaxRate;
   /** Pauses between connections that failed or were lost. */
   readonly backoff: BackoffOptions;
   /** Pauses after a fault that only a person can cure. */
@@ -29,6 +38,8 @@ export interface ForwarderOptions {
 }
 
 export const FORWARDER_DEFAULTS: ForwarderOptions = {
+  order: "fifo",
+  maxRate: {},
   backoff: { baseMs: 1000, capMs: 120_000, stableMs: 30_000 },
   alarmBackoff: { baseMs: 120_000, capMs: 600_000, stableMs: 600_000 },
   ackTimeoutMs: 30_000,

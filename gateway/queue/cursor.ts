@@ -51,6 +51,8 @@ export class Cursor {
   #gaps: GapList;
   readonly #done: Map<string, Done>;
   readonly #inFlight = new Map<number, InFlight>();
+  /** Where two lanes meet: the last seq of the backfill. Undefined while the stream is read as one. */
+  fence: number | undefined;
 
   constructor(row: Row, slots: readonly Slot[], state: CursorState, onGap: (gap: Gap) => void) {
     this.#row = row;
@@ -160,15 +162,17 @@ export class Cursor {
     const parts = partsOf(this.#spans, segment);
     let lost = 0;
     for (const part of parts) lost += this.#loseUnread(segment, part, reason);
-    const rest = this.#highestInFlight(segment.first, segment.last) + 1;
-    this.#owed.subtract(Math.max(rest, segment.first), segment.last);
+    for (const { from, to } of this.#zones(segment.first, segment.last)) {
+      this.#owed.subtract(Math.max(this.#highestInFlight(from, to) + 1, from), to);
+    }
     return lost;
   }
 
   #loseUnread(segment: Segment, part: Part, reason: GapReason): number {
-    // Reading goes upwards, so what is in flight stands before all that is unread.
-    const from = Math.max(part.from, this.#highestInFlight(part.from, part.to) + 1);
-    const unread = this.#owed.within(from, part.to);
+    // Each lane is read upwards, so what is in flight stands before all of it that is unread.
+    const unread = this.#zones(part.from, part.to).flatMap(({ from, to }) =>
+      this.#owed.within(Math.max(from, this.#highestInFlight(from, to) + 1), to),
+    );
     const [first] = unread;
     const last = unread.at(-1);
     if (!first || !last) return 0;
@@ -198,6 +202,16 @@ export class Cursor {
       exact: part.exact,
     });
     return count;
+  }
+
+  /** `from` to `to`, in two where the lanes meet in there. */
+  #zones(from: number, to: number): { readonly from: number; readonly to: number }[] {
+    const { fence } = this;
+    if (fence === undefined || fence < from || fence >= to) return [{ from, to }];
+    return [
+      { from, to: fence },
+      { from: fence + 1, to },
+    ];
   }
 
   /** Gives whether anything changed. */
@@ -230,6 +244,28 @@ export class Cursor {
       }
     }
     return sum;
+  }
+
+  /** Records owed up to the place where the lanes meet: an estimate in the segment they meet in. Undefined without lanes. */
+  backfillDepth(): number | undefined {
+    const { fence } = this;
+    if (fence === undefined) return undefined;
+    let sum = 0;
+    for (const segment of this.#row.segments.all) {
+      if (segment.first > fence) break;
+      for (const part of partsOf(this.#spans, segment)) {
+        const below = this.#seqsOwed(part.from, Math.min(part.to, fence));
+        if (below === 0) continue;
+        const left = Math.max(0, this.#left(segment, part).count);
+        sum +=
+          part.to <= fence ? left : Math.min(below, Math.round((left * below) / this.#seqsOwed(part.from, part.to)));
+      }
+    }
+    return sum;
+  }
+
+  #seqsOwed(from: number, to: number): number {
+    return this.#owed.within(from, to).reduce((sum, range) => sum + range.to - range.from + 1, 0);
   }
 
   /** Every selected seq up to here was acknowledged or told as a gap. */

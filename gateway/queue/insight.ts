@@ -91,13 +91,17 @@ export class Insight {
   }
 
   #publish(stats: QueueStats, wallMs: number): void {
-    const { depth, oldest, bytes, written, healthy, maxBytes, toFull } = this.#metrics;
+    const { depth, lane, oldest, bytes, written, healthy, maxBytes, toFull } = this.#metrics;
     for (const stream of STREAMS) bytes.set(stats.streams[stream].bytes, { stream });
     for (const uplink of stats.uplinks) {
       for (const stream of STREAMS) {
         const labels = { uplink: uplink.name, stream };
-        const { depth: owed, oldestWallMs } = uplink.streams[stream];
+        const { depth: owed, oldestWallMs, backfill } = uplink.streams[stream];
         depth.set(owed, labels);
+        if (backfill !== undefined) {
+          lane.set(backfill, { ...labels, lane: "backfill" });
+          lane.set(Math.max(0, owed - backfill), { ...labels, lane: "live" });
+        }
         oldest.set(oldestWallMs === undefined ? 0 : Math.max(0, (wallMs - oldestWallMs) / 1000), labels);
       }
     }
@@ -122,6 +126,11 @@ function instruments(metrics: Metrics) {
   return {
     appended: metrics.counter("millrace_queue_appended_total", "Records appended", ["stream"]),
     depth: metrics.gauge("millrace_queue_depth", "Records an uplink is owed", ["uplink", "stream"]),
+    lane: metrics.gauge("millrace_queue_lane_depth", "Records an uplink is owed, by lane of live-first", [
+      "uplink",
+      "stream",
+      "lane",
+    ]),
     oldest: metrics.gauge("millrace_queue_oldest_age_seconds", "Age of the oldest record an uplink is owed", [
       "uplink",
       "stream",
@@ -149,7 +158,9 @@ function statsOf(uplink: UplinkState, rows: PerStream<Row>): UplinkStats {
       const cursor = uplink.cursors[stream];
       const { count, bytes } = cursor.depth();
       const lastTaken = row.linker.head(uplink.name);
-      const stats = { depth: count, bytes, lastTaken, lastAcked: cursor.lastAcked(lastTaken) };
+      const backfill = cursor.backfillDepth();
+      const lanes = backfill === undefined ? {} : { backfill };
+      const stats = { depth: count, bytes, lastTaken, lastAcked: cursor.lastAcked(lastTaken), ...lanes };
       const oldest = row.segments.all.find((segment) => cursor.owes(segment))?.tally.tMin;
       return oldest !== undefined && Number.isFinite(oldest) ? { ...stats, oldestWallMs: oldest } : stats;
     }),

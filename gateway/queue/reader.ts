@@ -1,4 +1,3 @@
-import { ConfigError } from "../core/errors.ts";
 import type { LaneRequest } from "../core/queue.ts";
 import type { Content, Entry } from "../core/record.ts";
 import { DamagedError } from "./bytes.ts";
@@ -62,9 +61,18 @@ interface Position {
   hole: Hole | undefined;
 }
 
+/** The part of a stream that a reader goes through: seqs `from` to `to`, inclusive. */
+export interface Bounds {
+  readonly from: number;
+  readonly to: number;
+  /** The last selected seq before the place where two lanes meet; it is not asked for where there is one only. */
+  readonly last: number;
+}
+
 /** Reads what one uplink is owed in one stream, in order of seq. */
 export class Reader {
   readonly #parts: ReaderParts;
+  readonly #bounds: () => Bounds;
   readonly #record = new RecordReader();
   #position: Position | undefined;
   #chunk: Chunk | undefined;
@@ -73,8 +81,10 @@ export class Reader {
   #readErrors = 0;
   readonly #backoff = new Backoff(50, 2000);
 
-  constructor(parts: ReaderParts) {
+  /** `bounds` may change with a rewind. */
+  constructor(parts: ReaderParts, bounds: () => Bounds) {
     this.#parts = parts;
+    this.#bounds = bounds;
   }
 
   /** Begins again with the first that is owed and overtakes a read under way. */
@@ -95,14 +105,14 @@ export class Reader {
     this.overtake();
   }
 
-  /** Waits for at least one entry. Rejects with `signal.reason`. @throws ConfigError for a lane that is not there. */
+  /** Waits for at least one entry; gives none when there is nothing more up to the end of its part. Rejects with `signal.reason`. */
   async read(want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
-    if (want.lane !== "fifo") throw new ConfigError(`the lane "${want.lane}" is not in this version`);
     for (;;) {
       signal.throwIfAborted();
       if (this.#closed) throw this.#closed;
       const { row } = this.#parts;
       const next = this.#nextOwed();
+      if (next > this.#bounds().to) return [];
       if (next > row.tail) {
         await row.changed.wait(signal);
         continue;
@@ -122,7 +132,7 @@ export class Reader {
   }
 
   #nextOwed(): number {
-    const from = this.#position?.next ?? 1;
+    const from = this.#position?.next ?? this.#bounds().from;
     const range = this.#parts.cursor.owedFrom(from);
     return range ? Math.max(range.from, from) : Number.POSITIVE_INFINITY;
   }
@@ -131,7 +141,8 @@ export class Reader {
   #loseMissing(from: number): void {
     const { row, cursor } = this.#parts;
     const after = row.segments.after(from);
-    const to = Math.min((after?.first ?? row.tail + 1) - 1, cursor.owedFrom(from)?.to ?? from);
+    const end = Math.min(this.#bounds().to, cursor.owedFrom(from)?.to ?? from);
+    const to = Math.min((after?.first ?? row.tail + 1) - 1, end);
     cursor.lose(from, to, { reason: "damaged", epoch: after?.epoch ?? row.epoch, exact: false });
     this.#parts.onMoved();
   }
@@ -140,7 +151,7 @@ export class Reader {
   async #load(segment: Segment, next: number, signal: AbortSignal): Promise<Chunk | undefined> {
     const last = this.#chunk?.records.at(-1);
     if (this.#chunk?.segment === segment && last && last.seq >= next) return this.#chunk;
-    const to = Math.min(segment.last, this.#parts.row.tail);
+    const to = Math.min(segment.last, this.#parts.row.tail, this.#bounds().to);
     const version = this.#version;
     try {
       const chunk = await this.#parts.shelf.use(segment, async (open) => {
@@ -218,7 +229,9 @@ export class Reader {
     const known = this.#position;
     if (known?.next === next && range.from <= next && known.chain === span.chain) return known;
     // What lies before was settled, or on another chain.
-    const prev = range.prev >= span.from ? range.prev : 0;
+    const bounds = this.#bounds();
+    const before = range.from < next && next === bounds.from ? bounds.last : range.prev;
+    const prev = before >= span.from ? before : 0;
     const mark = known?.next === next && range.from <= next ? known.mark : next - 1;
     this.#position = { next, mark, prev, chain: span.chain, hole: undefined };
     return this.#position;
@@ -270,9 +283,16 @@ export class Reader {
     this.#parts.onMoved();
   }
 
+  /** The last seq of the segment that the chain selects, as far as this reader goes. */
+  #lastSelected(segment: Segment, span: Span): number {
+    const last = partsOf([span], segment)[0]?.to ?? 0;
+    const bounds = this.#bounds();
+    return last > bounds.to ? bounds.last : last;
+  }
+
   /** Nothing more of this chain in what was read of this segment, or of this owed range. */
   #endOf(position: Position, span: Span, end: number): void {
-    if (position.hole) this.#resolve(position, partsOf([span], position.hole.segment)[0]?.to ?? 0, span);
+    if (position.hole) this.#resolve(position, this.#lastSelected(position.hole.segment, span), span);
     if (span.slot !== undefined || position.mark >= end) return;
     this.#parts.cursor.pass(position.mark + 1, end, position.prev);
     position.mark = end;

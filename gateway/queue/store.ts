@@ -11,7 +11,7 @@ import { Serial } from "./deferred.ts";
 import type { Folders } from "./folders.ts";
 import type { Health } from "./health.ts";
 import { Insight } from "./insight.ts";
-import { Reader } from "./reader.ts";
+import { LaneReaders } from "./lanes.ts";
 import type { Recovered } from "./recovery.ts";
 import { Remover } from "./remover.ts";
 import { Room } from "./room.ts";
@@ -42,7 +42,7 @@ export class Store {
   readonly #parts: StoreParts;
   readonly #state: Recovered;
   readonly #committers: PerStream<Committer>;
-  readonly #readers = new Map<string, PerStream<Reader>>();
+  readonly #readers = new Map<string, PerStream<LaneReaders>>();
   readonly #remover: Remover;
   readonly #room: Room;
   readonly #insight: Insight;
@@ -256,8 +256,9 @@ export class Store {
     const { shelf, health } = this.#parts;
     const readers = perStream(
       (stream) =>
-        new Reader({
+        new LaneReaders({
           row: rows[stream],
+          head: () => rows[stream].linker.head(uplink.name),
           shelf,
           health,
           cursor: uplink.cursors[stream],
@@ -291,7 +292,7 @@ export class Store {
     return uplink;
   }
 
-  #reader(name: string, stream: StreamName): Reader {
+  #reader(name: string, stream: StreamName): LaneReaders {
     const reader = this.#readers.get(name)?.[stream];
     if (!reader) throw new ConfigError(`the uplink "${name}" is not open`);
     return reader;

@@ -37,6 +37,18 @@ describe("a loaded configuration", () => {
     expect([config.links, config.uplinks, config.capture]).toEqual([[], [], []]);
   });
 
+  it("has the order and the caps of each uplink, in base units", async () => {
+    const { uplinks } = await loadText(`gateway: { id: gw }
+uplinks:
+  - { name: a, type: mqtt, url: "mqtt://192.0.2.1" }
+  - { name: b, type: mqtt, url: "mqtt://192.0.2.2", order: live-first, maxRate: { messages: 80, bytes: 400KiB } }
+`);
+    expect(uplinks.map(({ shared: { order, maxRate } }) => ({ order, maxRate }))).toEqual([
+      { order: "fifo", maxRate: {} },
+      { order: "live-first", maxRate: { messages: 80, bytes: 400 * 1024 } },
+    ]);
+  });
+
   it("has devices and tags in base units, with their topic resolved", async () => {
     const config = await loadText(PRESS);
     const link = config.links[0];

@@ -149,12 +149,6 @@ export function queueContract(name: string, open: () => Promise<QueueBench>): vo
         expect(await outcome(() => queue.gaps("nobody"))).toBeInstanceOf(ConfigError);
       });
 
-      it("has no lanes but fifo yet", async () => {
-        await queue.open("up", reader());
-        const live = { ...want("events"), lane: "live" } as const;
-        expect(await outcome(() => queue.read("up", live, within()))).toBeInstanceOf(ConfigError);
-      });
-
       it("gives records back as they came, in order, each naming the one before", async () => {
         await queue.open("up", reader());
         const records = [message("1"), { ...message("2"), content: SAMPLES, durable: true }, message("3")];
@@ -351,6 +345,117 @@ export function queueContract(name: string, open: () => Promise<QueueBench>): vo
         await queue.settle("up", "events", [2, 4]);
         expect(owed()).toMatchObject({ depth: 0, bytes: 0, lastTaken: 4, lastAcked: 4 });
         expect(queue.stats().streams.events).toMatchObject({ nextSeq: 5, appended: 4 });
+      });
+    });
+
+    describe("lanes", () => {
+      beforeEach(async () => {
+        await queue.start();
+        await queue.open("up", reader(["plant/#"]));
+      });
+
+      const append = (...all: string[]) =>
+        queue.append(
+          "events",
+          all.map((text) => message(text, text.startsWith("x") ? "office/x" : "plant/a")),
+        );
+      const lane = (name: "live" | "backfill" | "fifo", maxRecords = 100) =>
+        queue.read("up", { ...want("events", maxRecords), lane: name }, within());
+
+      it("meet at the head as it was when the first of them was read", async () => {
+        await append("1", "2");
+        expect(texts(await lane("backfill", 1))).toEqual(["1"]);
+        await append("3");
+        expect(texts(await lane("live"))).toEqual(["3"]);
+        await append("4", "5");
+        expect(texts(await lane("backfill"))).toEqual(["2"]);
+        expect(texts(await lane("live"))).toEqual(["4", "5"]);
+      });
+
+      it("name the record before, also where it is in the other lane", async () => {
+        await append("1", "2", "x3");
+        const waiting = lane("live");
+        await append("x4", "5", "6");
+        expect((await waiting).map(({ seq, prev }) => [seq, prev])).toEqual([
+          [5, 2],
+          [6, 5],
+        ]);
+        expect((await lane("backfill")).map(({ seq, prev }) => [seq, prev])).toEqual([
+          [1, 0],
+          [2, 1],
+        ]);
+      });
+
+      it("become one when the backfill is over", async () => {
+        await append("1", "x2");
+        expect(texts(await lane("backfill"))).toEqual(["1"]);
+        expect(await lane("backfill")).toEqual([]);
+        await append("3");
+        expect(await lane("backfill")).toEqual([]);
+        expect(texts(await lane("live"))).toEqual(["3"]);
+      });
+
+      it("are over at once where nothing is owed", async () => {
+        expect(await lane("backfill")).toEqual([]);
+        await append("1");
+        expect(texts(await lane("live"))).toEqual(["1"]);
+      });
+
+      it("are each settled for themselves, and what is owed after a rewind is all that was not", async () => {
+        await append("1", "2", "3");
+        expect(texts(await lane("backfill", 2))).toEqual(["1", "2"]);
+        await append("4", "5", "6");
+        expect(texts(await lane("live", 2))).toEqual(["4", "5"]);
+        await queue.settle("up", "events", [5, 1]);
+        expect(queue.stats().uplinks[0]?.streams.events).toMatchObject({ depth: 4, lastTaken: 6, lastAcked: 1 });
+        queue.rewind("up");
+        const again = await lane("backfill");
+        expect(again.map(({ seq, prev }) => [seq, prev])).toEqual([
+          [2, 1],
+          [3, 2],
+          [4, 3],
+          [6, 5],
+        ]);
+        expect(await lane("backfill")).toEqual([]);
+        await append("7");
+        expect((await lane("live")).map(({ seq, prev }) => [seq, prev])).toEqual([[7, 6]]);
+      });
+
+      it("give way to one row after a rewind, and not before", async () => {
+        await append("1", "2");
+        await lane("backfill", 1);
+        expect(await outcome(() => lane("fifo"))).toBeInstanceOf(ConfigError);
+        queue.rewind("up");
+        expect(texts(await lane("fifo"))).toEqual(["1", "2"]);
+        expect(await outcome(() => lane("live"))).toBeInstanceOf(ConfigError);
+      });
+
+      it("turn a rejected record into a gap wherever it was", async () => {
+        await append("1", "2");
+        const live = lane("live");
+        await append("3", "4");
+        await live;
+        await lane("backfill");
+        await queue.reject("up", "events", [3, 1], "no");
+        await queue.settle("up", "events", [4, 2]);
+        expect(queue.gaps("up").map(({ from, to, prev, count }) => ({ from, to, prev, count }))).toEqual([
+          { from: 1, to: 1, prev: 0, count: 1 },
+          { from: 3, to: 3, prev: 2, count: 1 },
+        ]);
+        expect(queue.stats().uplinks[0]?.streams.events.depth).toBe(0);
+      });
+
+      it("reject an aborted read with its reason", async () => {
+        const reason = new Error("enough");
+        expect(
+          await outcome(() => queue.read("up", { ...want("events"), lane: "live" }, AbortSignal.abort(reason))),
+        ).toBe(reason);
+        const abort = new AbortController();
+        const waiting = outcome(() => queue.read("up", { ...want("events"), lane: "live" }, abort.signal));
+        abort.abort(reason);
+        expect(await waiting).toBe(reason);
+        await append("1");
+        expect(texts(await lane("live"))).toEqual(["1"]);
       });
     });
   });

@@ -1,14 +1,17 @@
 import { StorageError } from "../../gateway/core/errors.ts";
-import type { LaneRequest, Queue, QueueReader, QueueStats } from "../../gateway/core/queue.ts";
+import type { Lane, LaneRequest, Queue, QueueReader, QueueStats } from "../../gateway/core/queue.ts";
 import type { Content, Entry, Gap, NewRecord, StreamName } from "../../gateway/core/record.ts";
 
 const EPOCH = 0x1a2b3c4d;
 const CHAIN = "c1";
+const LANES = ["fifo", "live", "backfill"] as const;
 
 interface Row {
   entries: Entry[];
-  /** Index of the next entry to read. */
-  next: number;
+  /** Per lane, the index of the next entry to read. */
+  next: Record<Lane, number>;
+  /** Index where the lanes meet; undefined until one of them is read. */
+  meet: number | undefined;
   settled: Set<number>;
 }
 
@@ -61,7 +64,8 @@ export class ListQueue implements Queue {
   drop(stream: StreamName, from: number, to: number): Gap {
     const row = this.#rows[stream];
     const inside = (one: Entry) => one.seq >= from && one.seq <= to;
-    row.next -= row.entries.slice(0, row.next).filter(inside).length;
+    for (const lane of LANES) row.next[lane] -= row.entries.slice(0, row.next[lane]).filter(inside).length;
+    if (row.meet !== undefined) row.meet -= row.entries.slice(0, row.meet).filter(inside).length;
     row.entries = row.entries.filter((one) => !inside(one));
     const gap: Gap = {
       stream,
@@ -111,7 +115,7 @@ export class ListQueue implements Queue {
       signal.throwIfAborted();
       await this.#failIfTold();
       const taken = this.#take(want);
-      if (taken.length > 0) return taken;
+      if (taken.length > 0 || want.lane === "backfill") return taken;
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
         if (signal.aborted) resolve();
@@ -137,7 +141,10 @@ export class ListQueue implements Queue {
 
   rewind(_uplink: string): void {
     this.rewinds++;
-    for (const row of Object.values(this.#rows)) row.next = 0;
+    for (const row of Object.values(this.#rows)) {
+      row.next = { fifo: 0, live: 0, backfill: 0 };
+      row.meet = undefined;
+    }
     this.#wake();
   }
 
@@ -194,10 +201,16 @@ export class ListQueue implements Queue {
     const row = this.#rows[want.stream];
     const taken: Entry[] = [];
     let bytes = 0;
+    const { lane } = want;
+    if (lane !== "fifo" && row.meet === undefined) {
+      row.meet = row.entries.length;
+      row.next.live = row.meet;
+    }
+    const end = lane === "backfill" ? (row.meet ?? 0) : row.entries.length;
     while (taken.length < want.maxRecords && (bytes < want.maxBytes || taken.length === 0)) {
-      const entry = row.entries[row.next];
+      const entry = row.next[lane] < end ? row.entries[row.next[lane]] : undefined;
       if (entry === undefined) break;
-      row.next++;
+      row.next[lane]++;
       if (row.settled.has(entry.seq)) continue;
       taken.push(entry);
       bytes += entry.bytes;
@@ -221,5 +234,5 @@ export class ListQueue implements Queue {
 }
 
 function row(): Row {
-  return { entries: [], next: 0, settled: new Set() };
+  return { entries: [], next: { fifo: 0, live: 0, backfill: 0 }, meet: undefined, settled: new Set() };
 }

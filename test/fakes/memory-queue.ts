@@ -1,5 +1,5 @@
 import { ConfigError, QueueFullError, StorageError } from "../../gateway/core/errors.ts";
-import type { LaneRequest, Queue, QueueReader, QueueStats } from "../../gateway/core/queue.ts";
+import type { Lane, LaneRequest, Queue, QueueReader, QueueStats } from "../../gateway/core/queue.ts";
 import { type Entry, type Gap, type NewRecord, STREAMS, type StreamName } from "../../gateway/core/record.ts";
 
 const EPOCH = 0x1a2b3c4d;
@@ -16,7 +16,9 @@ interface Place {
   chain: string;
   readonly head: Record<StreamName, number>;
   readonly owed: Record<StreamName, Set<number>>;
-  readonly next: Record<StreamName, number>;
+  /** Where each lane stands, and the seq where `live` begins; empty until the first read. */
+  readonly next: Record<StreamName, Partial<Record<Lane, number>>>;
+  readonly meet: Record<StreamName, number>;
   readonly inFlight: Record<StreamName, Set<number>>;
   readonly acked: Record<StreamName, number>;
   gaps: Gap[];
@@ -74,13 +76,13 @@ export class MemoryQueue implements Queue {
 
   async read(uplink: string, want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
     this.#check();
-    if (want.lane !== "fifo") throw new ConfigError(`the lane "${want.lane}" is not in this version`);
     const place = this.#place(uplink);
     for (;;) {
       signal.throwIfAborted();
       this.#check();
+      this.#beginLanes(place, want);
       const entries = this.#take(uplink, place, want);
-      if (entries.length > 0) return entries;
+      if (entries.length > 0 || want.lane === "backfill") return entries;
       await this.#wait(signal);
     }
   }
@@ -117,7 +119,7 @@ export class MemoryQueue implements Queue {
     const place = this.#place(uplink);
     for (const stream of STREAMS) {
       place.inFlight[stream].clear();
-      place.next[stream] = 1;
+      place.next[stream] = {};
     }
     this.#ring();
   }
@@ -205,10 +207,20 @@ export class MemoryQueue implements Queue {
     }
   }
 
-  #take(uplink: string, place: Place, { stream, maxRecords, maxBytes }: LaneRequest): Entry[] {
+  #beginLanes(place: Place, { stream, lane }: LaneRequest): void {
+    if (Object.keys(place.next[stream]).length === 0) {
+      const meet = this.#rows[stream].length + 1;
+      place.meet[stream] = lane === "fifo" ? Number.POSITIVE_INFINITY : meet;
+      place.next[stream] = lane === "fifo" ? { fifo: 1 } : { live: meet, backfill: 1 };
+    }
+    if (place.next[stream][lane] === undefined) throw new ConfigError(`the lane "${lane}" is not open`);
+  }
+
+  #take(uplink: string, place: Place, { stream, lane, maxRecords, maxBytes }: LaneRequest): Entry[] {
     const entries: Entry[] = [];
     let bytes = 0;
-    for (const stored of this.#rows[stream].slice(place.next[stream] - 1)) {
+    const end = lane === "backfill" ? place.meet[stream] - 1 : this.#rows[stream].length;
+    for (const stored of this.#rows[stream].slice((place.next[stream][lane] ?? 1) - 1, end)) {
       const link = stored.links.get(uplink);
       if (link && place.owed[stream].has(stored.seq)) {
         const size = bytesOf(stored.record);
@@ -219,7 +231,7 @@ export class MemoryQueue implements Queue {
         place.inFlight[stream].add(stored.seq);
         bytes += size;
       }
-      place.next[stream] = stored.seq + 1;
+      place.next[stream][lane] = stored.seq + 1;
     }
     return entries;
   }
@@ -258,7 +270,8 @@ function newPlace(reader: QueueReader, chain: string): Place {
     chain,
     head: { events: 0, telemetry: 0 },
     owed: { events: new Set(), telemetry: new Set() },
-    next: { events: 1, telemetry: 1 },
+    next: { events: {}, telemetry: {} },
+    meet: { events: 1, telemetry: 1 },
     inFlight: { events: new Set(), telemetry: new Set() },
     acked: { events: 0, telemetry: 0 },
     gaps: [],

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { topicLevel } from "./gateway.ts";
+import { size } from "./units.ts";
 
 /** Keys that every kind of uplink shares; a kind's own keys are merged in beside them. */
 export const uplinkShape = {
@@ -12,5 +13,15 @@ export const uplinkShape = {
     .describe("Topic upstream: {gateway} and {topic} are replaced by the gateway's id and the record's topic."),
   from: z.enum(["oldest", "now"]).default("oldest").describe("Where an uplink begins that the store has never seen."),
   required: z.boolean().default(true).describe("Whether it may cause `refuse`; any other is given a gap alone."),
-  order: z.literal("fifo").default("fifo").describe("Order of sending."),
+  order: z
+    .enum(["fifo", "live-first"])
+    .default("fifo")
+    .describe("`live-first`: after a connection began, new records go at once, and what was owed before beside them."),
+  maxRate: z
+    .strictObject({
+      messages: z.number().int().min(1).optional().describe("Messages sent per second at most."),
+      bytes: size(1024).optional().describe("Bytes sent per second at most."),
+    })
+    .default({})
+    .describe("What the uplink may be sent per second; without it, what the link and the far side take."),
 } as const;

@@ -2,12 +2,14 @@ import type { Entry } from "../../core/record.ts";
 import type { Outgoing } from "../../core/uplink.ts";
 import type { TopicMapper } from "../topics.ts";
 
-/** What an encoder has to know besides the record; the same for a whole connection. */
+/** What an encoder has to know besides the record; the same for all of a lane of a connection. */
 export interface EncodeContext {
   readonly gatewayId: string;
   readonly topics: TopicMapper;
   /** Whether id, prev and the rest go into the body, because properties do not travel. */
   readonly envelope: boolean;
+  /** Whether the record is from the past, sent beside live ones. */
+  readonly historical: boolean;
 }
 
 /**

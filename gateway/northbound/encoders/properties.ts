@@ -1,5 +1,6 @@
 import { type Entry, recordId, type StreamName } from "../../core/record.ts";
 import type { Quality } from "../../core/sample.ts";
+import type { EncodeContext } from "./encoder.ts";
 import { quote } from "./json.ts";
 
 type Pair = readonly [string, string];
@@ -29,9 +30,14 @@ function idOf(entry: Entry, gatewayId: string): string {
   }
   return prefix.text + seq;
 }
+const HISTORICAL: Pair = ["historical", "1"];
 
 /** What proves completeness, beside the body: MQTT 5 user properties and their like. */
-export function properties(entry: Entry, gatewayId: string, quality: Quality | undefined): readonly Pair[] {
+export function properties(
+  entry: Entry,
+  { gatewayId, historical }: EncodeContext,
+  quality: Quality | undefined,
+): readonly Pair[] {
   const pairs: Pair[] = [
     ["id", idOf(entry, gatewayId)],
     ["prev", String(entry.prev)],
@@ -39,14 +45,16 @@ export function properties(entry: Entry, gatewayId: string, quality: Quality | u
     CLOCK[entry.clock] ?? ["clock", entry.clock],
   ];
   if (quality !== undefined) pairs.push(QUALITY[quality]);
+  if (historical) pairs.push(HISTORICAL);
   if (entry.clock === "unsynced") pairs.push(["boot", entry.bootId], ["mono", String(Math.round(entry.monoMs))]);
   return pairs;
 }
 
-/** The same as a JSON object, for the body; `prev` and `mono` are numbers there. */
-export function envelope(entry: Entry, gatewayId: string, quality: Quality | undefined): string {
+/** The same as a JSON object, for the body; `prev`, `historical` and `mono` are numbers there. */
+export function envelope(entry: Entry, { gatewayId, historical }: EncodeContext, quality: Quality | undefined): string {
   const id = idOf(entry, gatewayId);
   let text = `{"id":${JSON.stringify(id)},"prev":${entry.prev},"chain":${quote(entry.chain)},"clock":"${entry.clock}"`;
+  if (historical) text += `,"historical":1`;
   if (quality !== undefined) text += `,"quality":"${quality}"`;
   if (entry.clock === "unsynced") text += `,"boot":${quote(entry.bootId)},"mono":${Math.round(entry.monoMs)}`;
   return `${text}}`;

@@ -28,13 +28,13 @@ type Reading = Pick<StoredSample, "tag" | "quality" | "value" | "reason">;
 function samples(entry: Entry, content: SamplesContent, context: EncodeContext): Outgoing {
   const quality = worst(content.samples);
   const rest = samplesBody(entry.wallMs, content.samples);
-  const text = context.envelope ? `{"_m":${envelope(entry, context.gatewayId, quality)},${rest}` : `{${rest}`;
+  const text = context.envelope ? `{"_m":${envelope(entry, context, quality)},${rest}` : `{${rest}`;
   return {
     topic: context.topics.record(content.source.topic),
     payload: Buffer.from(text),
     qos: 1,
     retain: false,
-    properties: context.envelope ? [] : properties(entry, context.gatewayId, quality),
+    properties: context.envelope ? [] : properties(entry, context, quality),
   };
 }
 
@@ -70,7 +70,7 @@ function message(entry: Entry, content: MessageContent, context: EncodeContext):
     payload: context.envelope ? wrap(entry, content, context) : content.payload,
     qos: 1,
     retain: content.retain,
-    properties: context.envelope ? [] : properties(entry, context.gatewayId, undefined),
+    properties: context.envelope ? [] : properties(entry, context, undefined),
     ...(content.contentType === undefined || context.envelope ? {} : { contentType: content.contentType }),
   };
 }
@@ -78,7 +78,7 @@ function message(entry: Entry, content: MessageContent, context: EncodeContext):
 function wrap(entry: Entry, content: MessageContent, context: EncodeContext): Uint8Array {
   const { payload } = content;
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-  const head = `{"_m":${envelope(entry, context.gatewayId, undefined)},`;
+  const head = `{"_m":${envelope(entry, context, undefined)},`;
   if (!isUtf8(bytes)) return Buffer.from(`${head}"base64":"${bytes.toString("base64")}"}`);
   const text = bytes.toString("utf8");
   // The text itself goes in, not what was parsed: numbers beyond 2^53 would not survive that.

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { readMessage } from "../../../gateway/cli/verify/wire.ts";
 import type { Content, Entry, MessageContent, StoredSample } from "../../../gateway/core/record.ts";
 import type { Outgoing } from "../../../gateway/core/uplink.ts";
 import { valuesEncoder } from "../../../gateway/northbound/encoders/values.ts";
@@ -36,7 +37,7 @@ function captured(payload: string | Uint8Array, over: Partial<MessageContent> = 
 }
 
 function encode(one: Entry, envelope = false): Outgoing & { readonly text: string } {
-  const [message, ...more] = valuesEncoder.encode(one, { gatewayId: "gw", topics, envelope });
+  const [message, ...more] = valuesEncoder.encode(one, { gatewayId: "gw", topics, envelope, historical: false });
   if (message === undefined) throw new Error("no message");
   expect(more).toEqual([]);
   return { ...message, text: Buffer.from(message.payload).toString("utf8") };
@@ -129,6 +130,21 @@ describe("values encoder: samples", () => {
       boot: "boot-1",
       mono: 5000,
     });
+  });
+});
+
+describe("values encoder: records from the past", () => {
+  const past = (envelope: boolean) => {
+    const context = { gatewayId: "gw", topics, envelope, historical: true };
+    const [message] = valuesEncoder.encode(entry(samples({ value: 1 })), context);
+    return message ?? expect.fail("no message");
+  };
+
+  it("say so, as a property or in the envelope, in the way verify reads it", () => {
+    const plain = past(false);
+    expect(plain.properties).toContainEqual(["historical", "1"]);
+    expect(readMessage(plain.payload, Object.fromEntries(plain.properties))).toMatchObject({ historical: true });
+    expect(readMessage(past(true).payload, {})).toMatchObject({ historical: true, prev: 41 });
   });
 });
 
