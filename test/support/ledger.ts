@@ -96,6 +96,14 @@ export class Ledger {
     return verdict;
   }
 
+  /** Ids that were acknowledged, not delivered, and are not owed any more, whatever gaps tell. */
+  missing(found: Found): string[] {
+    const owed = new Set(found.owed.map(([stream, epoch, seq]) => `${stream} ${epoch} ${seq}`));
+    return [...this.#accounts].flatMap(([key, { promised }]) =>
+      [...promised.keys()].map((seq) => `${key} ${seq}`).filter((id) => !owed.has(id)),
+    );
+  }
+
   #missing(
     key: string,
     account: Account,

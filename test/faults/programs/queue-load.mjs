@@ -25,8 +25,10 @@ const options = {
   size: [20, 2000],
   /** Part of the telemetry appends that are durable. */
   durable: 0.3,
-  /** Part of the records read that is settled; 0: nothing is read until told to. */
+  /** Part of the records read that is settled. */
   settle: 0.9,
+  /** Reads nothing until told to. */
+  later: false,
   pauseMs: 0,
   /** Reports the size of logs. */
   logs: false,
@@ -189,7 +191,7 @@ try {
   say("ready");
   const over = new AbortController();
   const reading = STREAMS.map(async (stream) => {
-    if (options.settle === 0) await toldTo("read");
+    if (options.later) await toldTo("read");
     await deliver(stream, over.signal).catch((error) => {
       if (!over.signal.aborted) throw error;
     });
