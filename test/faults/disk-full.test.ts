@@ -39,12 +39,12 @@ function numbersOf(line: string | undefined): Numbers {
 }
 const lastOf = (child: Process) => numbersOf(child.lines.findLast((line) => line.startsWith("now ")));
 
-/** Writes into `path` until the last byte is taken. Gives the bytes. */
-function fill(path: string): number {
+/** Writes into `path` until the last byte is taken, or `leave` bytes are left. Gives the bytes. */
+function fill(path: string, free: () => number, leave: number): number {
   const file = openSync(path, "a");
   let written = 0;
   try {
-    for (let piece = MIB; piece >= 1; ) {
+    for (let piece = leave > 0 ? 64 * 1024 : MIB; piece >= 1 && (leave === 0 || free() > leave); ) {
       try {
         written += writeSync(file, Buffer.alloc(piece, 1));
       } catch {
@@ -75,6 +75,8 @@ describe.each([
       lanes: 1,
       batch: [1, 8],
       size: [100, 8000],
+      // What is free is looked at once a second: slow enough that the floor is seen before it is passed.
+      pauseMs: minFree > 0 ? 25 : 0,
       later: true,
       wait: true,
       queue: { segment: MIB, sync: 100, maxBytes: 512 * MIB, minFree, eventsPolicy: policy, telemetryPolicy: policy },
@@ -95,13 +97,19 @@ describe.each([
     const free = () => statfsSync(inside).bavail * 4096;
     child.tell("go");
     await child.line(/^ready/);
-    await until("a third is used", () => free() < 40 * MIB, 30_000);
+    await until("some segments are there", () => free() < (minFree > 0 ? 58 : 40) * MIB, 30_000);
     const filler = join(inside, "filler");
     let filled = 0;
     const ms = performance.now();
+    // Below the floor the policy acts before the disk refuses anything.
+    for (let n = 0; minFree > 0 && n < 15; n++) {
+      filled += fill(filler, free, minFree - MIB);
+      await pause(100);
+    }
+    const floor = lastOf(child);
     // Room that the queue gives up goes to the other file as well.
     for (let n = 0; n < 10; n++) {
-      filled += fill(filler);
+      filled += fill(filler, free, 0);
       await pause(100);
     }
     expect(child.running, child.lines.slice(-5).join("\n")).toBe(true);
@@ -123,7 +131,7 @@ describe.each([
     child.tell("exit");
     expect(await child.exited).toBe(0);
     const figures = { policy, minFree, seed: settings.seed, filled, fullMs: Math.round(freed - ms), recoveredMs };
-    console.log(JSON.stringify({ suite: "disk-full", ...figures, full, ...done }));
+    console.log(JSON.stringify({ suite: "disk-full", ...figures, floor, full, ...done }));
     expect(looked).not.toHaveProperty("error");
     if ("error" in looked) return;
     const dropped = [...ledger.gapsTold, ...looked.gaps].filter(({ reason }) => reason === "dropped");
@@ -142,5 +150,7 @@ describe.each([
       if (policy === "refuse") expect(gone).toEqual([]);
     }
     expect(done.healthy).toBe(true);
+    if (minFree > 0 && policy === "refuse") expect(floor.refused).toBeGreaterThan(0);
+    if (policy === "drop-oldest") expect(done.dropped).toBeGreaterThan(0);
   });
 });

@@ -14,6 +14,8 @@ export class StoreChecker {
   #answer: ((looked: Looked) => void) | undefined;
   readonly #scratch = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "millrace-check-"));
   #copies = 0;
+  /** One at a time. */
+  #last: Promise<unknown> = Promise.resolve();
 
   /** A folder to make a store in, on memory. */
   folder(): string {
@@ -31,11 +33,15 @@ export class StoreChecker {
 
   /** Looks into a store, and with `again` a second time: both change it. */
   look(dir: string, again = false): Promise<Looked> {
-    const child = this.#running();
-    return new Promise((resolve) => {
-      this.#answer = resolve;
-      child.stdin.write(`${JSON.stringify({ dir, again })}\n`);
+    const mine = this.#last.then(() => {
+      const child = this.#running();
+      return new Promise<Looked>((resolve) => {
+        this.#answer = resolve;
+        child.stdin.write(`${JSON.stringify({ dir, again })}\n`);
+      });
     });
+    this.#last = mine;
+    return mine;
   }
 
   close(): void {
