@@ -167,9 +167,14 @@ export class Disk {
       if (!this.#inside(call.from) || !this.#inside(call.to)) return;
       const entry = this.#find(call.from);
       if (!entry) throw new Error(`the trace moves ${call.from}, which is not there`);
-      this.#record([this.#folder(dirname(call.from)), this.#folder(dirname(call.to))], ([from, to]) => {
+      const target = this.#folder(dirname(call.to));
+      if (call.kind === "link") {
+        this.#record([target], ([to]) => to?.set(basename(call.to), entry));
+        return;
+      }
+      this.#record([this.#folder(dirname(call.from)), target], ([from, to]) => {
         // The name may stand for another file by now, where operations are reordered.
-        if (call.kind === "rename" && from?.get(basename(call.from)) === entry) from.delete(basename(call.from));
+        if (from?.get(basename(call.from)) === entry) from.delete(basename(call.from));
         to?.set(basename(call.to), entry);
       });
       return;
