@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from "node:fs";
+import { cpSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { Ledger } from "../support/ledger.ts";
@@ -93,7 +93,9 @@ class Results {
     for (const found of looked.again ? [looked, looked.again] : [looked]) {
       const { lost, unreported, reused, cut, duplicates } = ledger.check(found, false);
       const wrong = [...lost, ...unreported.map((id) => `unreported ${id}`), ...reused.map((id) => `reused ${id}`)];
-      if (wrong.length > 0) this.failures.push(`${model} ${where}: ${wrong.length}: ${wrong.slice(0, 5).join(", ")}`);
+      const gaps = found.gaps.map(({ stream, from, to, reason }) => `${stream} ${from}-${to} ${reason}`).join(", ");
+      const text = `${wrong.length}: ${wrong.slice(0, 5).join(", ")}; gaps: ${gaps}`;
+      if (wrong.length > 0) this.failures.push(`${model} ${where}: ${text}`);
       this.duplicates += duplicates;
       this.mostCut[model] = Math.max(this.mostCut[model] ?? 0, cut);
     }
@@ -105,7 +107,12 @@ async function cut(disk: Disk, where: string, ledger: Ledger, results: Results):
   for (const model of MODELS) {
     const folder = checker.folder();
     disk.leave(model, folder, random);
+    const before = results.failures.length;
+    const untouched = `${folder}-before`;
+    cpSync(folder, untouched, { recursive: true });
     results.add(model, where, await checker.look(folder, true), ledger);
+    if (results.failures.length > before) cpSync(untouched, join(home.path, `${model}-${before}`), { recursive: true });
+    rmSync(untouched, { recursive: true, force: true });
     rmSync(folder, { recursive: true, force: true });
   }
 }
