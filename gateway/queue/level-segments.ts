@@ -1,5 +1,6 @@
 import { ClassicLevel } from "classic-level";
 import type { Source } from "../core/record.ts";
+import { openKept } from "./keep.ts";
 import { AFTER_RECORDS, HEADER_KEY, seqKey, seqOfKey, sourceOfKey } from "./keys.ts";
 import { decodeHeader, decodeSource, type SegmentHeader } from "./meta.ts";
 import type { OpenSegment, Pair, SegmentStore, StoredRecord } from "./segment-store.ts";
@@ -30,8 +31,7 @@ export class LevelSegments implements SegmentStore {
   }
 
   async open(folder: string, base: number): Promise<OpenSegment> {
-    const db = this.#level(folder, false);
-    await db.open();
+    const db = await openKept(folder, () => this.#opened(folder));
     try {
       return new LevelSegment(db, await headerOf(db), await dictionaryOf(db, base));
     } catch (error) {
@@ -41,13 +41,19 @@ export class LevelSegments implements SegmentStore {
   }
 
   async header(folder: string): Promise<SegmentHeader | undefined> {
-    const db = this.#level(folder, false);
-    await db.open();
+    const db = await openKept(folder, () => this.#opened(folder));
     try {
       return await headerOf(db);
     } finally {
       await db.close();
     }
+  }
+
+  async #opened(folder: string): Promise<Level> {
+    // Made only now: it opens itself, whether told to or not.
+    const db = this.#level(folder, false);
+    await db.open();
+    return db;
   }
 
   #level(folder: string, create: boolean): Level {

@@ -66,13 +66,18 @@ export class Process {
   readonly lines: string[] = [];
   #exited: Promise<number | string>;
 
-  constructor(command: string, args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}) {
+  constructor(
+    command: string,
+    args: readonly string[],
+    options: { cwd?: string; env?: Record<string, string>; stdin?: boolean } = {},
+  ) {
     this.child = spawn(command, args, {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [options.stdin ? "pipe" : "ignore", "pipe", "pipe"],
       cwd: options.cwd ?? tmpdir(),
       env: { ...process.env, UV_THREADPOOL_SIZE: "16", ...options.env },
     });
     this.#exited = new Promise((resolve) => this.child.once("exit", (code, signal) => resolve(signal ?? code ?? -1)));
+    this.child.stdin?.on("error", () => {});
     for (const stream of [this.child.stdout, this.child.stderr]) {
       if (stream) createInterface({ input: stream }).on("line", (line) => this.lines.push(line));
     }
@@ -82,6 +87,10 @@ export class Process {
   }
   get exited(): Promise<number | string> {
     return this.#exited;
+  }
+  /** Writes a line to its stdin, where it has one. */
+  tell(line: string): void {
+    this.child.stdin?.write(`${line}\n`);
   }
   async line(pattern: RegExp, timeoutMs = 15_000): Promise<string> {
     let found: string | undefined;
