@@ -4,6 +4,7 @@ import type { Logger } from "../core/log.ts";
 import type { Queue } from "../core/queue.ts";
 import type { Entry, StreamName } from "../core/record.ts";
 import type { Uplink, UplinkLimits, Verdict } from "../core/uplink.ts";
+import { ClockTeller } from "./clock-teller.ts";
 import { gapMessage, statusMessage, statusStream } from "./control.ts";
 import type { EncodeContext, Encoder } from "./encoders/encoder.ts";
 import type { Instruments } from "./instruments.ts";
@@ -47,6 +48,7 @@ export class Delivery {
   readonly #abort = new AbortController();
   readonly #events: Lane;
   readonly #telemetry: Lane;
+  readonly #clocks: ClockTeller;
   readonly #settler: Settler;
   readonly #retries: Retries<Part>;
   readonly #rejects: Summary;
@@ -94,6 +96,10 @@ export class Delivery {
       );
     this.#events = lane("events");
     this.#telemetry = lane("telemetry");
+    this.#clocks = new ClockTeller(context, (part) => {
+      this.#outbox.push(part);
+      this.#pump();
+    });
     this.#retries = new Retries(wake);
     this.#rejects = new Summary(log);
     this.#settler = new Settler(
@@ -133,6 +139,7 @@ export class Delivery {
       setInterval(() => this.#watch(ackTimeoutMs), Math.max(10, ackTimeoutMs / 4)),
     ];
     this.#status("online");
+    this.#clocks.start();
     for (const lane of [this.#events, this.#telemetry]) {
       lane.refreshGaps();
       this.#loops.push(lane.run(this.#abort.signal));
@@ -158,6 +165,7 @@ export class Delivery {
     this.#closed = true;
     for (const timer of this.#timers) clearInterval(timer);
     this.#forgetGaps();
+    this.#clocks.stop();
     this.#retries.clear();
     this.#abort.abort(new NotConnectedError("the connection is gone"));
     await Promise.all(this.#loops);
@@ -263,8 +271,10 @@ export class Delivery {
     return undefined;
   }
 
-  #encode(entry: Entry): Job {
-    const { encoder } = this.#context;
+  #encode(read: Entry): Job {
+    const { encoder, queue } = this.#context;
+    // The clock may have become known since it was read.
+    const entry = read.clock === "unsynced" ? queue.timed(read) : read;
     try {
       return jobOf({ kind: "entry", entry }, encoder.encode(entry, this.#encoding));
     } catch (error) {
@@ -309,6 +319,8 @@ export class Delivery {
       this.#settler.settle(what.entry.stream, what.entry.seq);
     } else if (what.kind === "gap") {
       this.#settler.settleGap(what.gap, () => this.#laneOf(what.gap.stream).returnGap(what.gap));
+    } else if (what.kind === "clock") {
+      this.#settler.settleClock(what.offset.bootId, () => this.#clocks.told(what.offset.bootId));
     } else {
       this.#release();
       what.done();
@@ -329,7 +341,7 @@ export class Delivery {
       this.#settler.reject(stream, seq, reason);
       return;
     }
-    // A gap is never dropped: it is told again over the next connection.
+    // A gap or a clock is never dropped: it is told again over the next connection.
     this.#release();
     if (what.kind === "status") what.done();
   }

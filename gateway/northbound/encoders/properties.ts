@@ -5,7 +5,11 @@ import { quote } from "./json.ts";
 type Pair = readonly [string, string];
 
 /** Pairs that repeat in every message. */
-const CLOCK: Readonly<Record<string, Pair>> = { synced: ["clock", "synced"], unsynced: ["clock", "unsynced"] };
+const CLOCK: Readonly<Record<string, Pair>> = {
+  synced: ["clock", "synced"],
+  unsynced: ["clock", "unsynced"],
+  corrected: ["clock", "corrected"],
+};
 const QUALITY: Readonly<Record<Quality, Pair>> = {
   good: ["quality", "good"],
   stale: ["quality", "stale"],
@@ -22,14 +26,16 @@ export function properties(entry: Entry, gatewayId: string, quality: Quality | u
   ];
   if (quality !== undefined) pairs.push(QUALITY[quality]);
   if (entry.clock === "unsynced") pairs.push(["boot", entry.bootId], ["mono", String(Math.round(entry.monoMs))]);
+  if (entry.uncertaintyMs !== undefined) pairs.push(["uncertainty", String(entry.uncertaintyMs)]);
   return pairs;
 }
 
-/** The same as a JSON object, for the body; `prev` and `mono` are numbers there. */
+/** The same as a JSON object, for the body; `prev`, `mono` and `uncertainty` are numbers there. */
 export function envelope(entry: Entry, gatewayId: string, quality: Quality | undefined): string {
   const id = recordId(gatewayId, entry.stream, entry.epoch, entry.seq);
   let text = `{"id":${JSON.stringify(id)},"prev":${entry.prev},"chain":${quote(entry.chain)},"clock":"${entry.clock}"`;
   if (quality !== undefined) text += `,"quality":"${quality}"`;
   if (entry.clock === "unsynced") text += `,"boot":${quote(entry.bootId)},"mono":${Math.round(entry.monoMs)}`;
+  if (entry.uncertaintyMs !== undefined) text += `,"uncertainty":${entry.uncertaintyMs}`;
   return `${text}}`;
 }
