@@ -64,10 +64,11 @@ export class SystemClock implements Clock {
 
   now(): Instant {
     let seen = this.#look();
-    if (this.#stepped(seen)) {
+    this.#offsetMs ??= seen.wallMs - seen.ownMs;
+    if (this.#stepped(seen, this.#offsetMs)) {
       // A process that was held up between the two readings sees a difference too, but not twice.
       seen = this.#look();
-      if (this.#stepped(seen)) this.#onStep(seen.wallMs);
+      if (this.#stepped(seen, this.#offsetMs)) this.#onStep(seen.wallMs);
       this.#offsetMs = seen.wallMs - seen.ownMs;
     }
     const { wallMs, ownMs } = seen;
@@ -86,8 +87,8 @@ export class SystemClock implements Clock {
     return { ownMs: performance.now(), wallMs: this.#sources.wallMs() };
   }
 
-  #stepped({ ownMs, wallMs }: { ownMs: number; wallMs: number }): boolean {
-    return this.#offsetMs === undefined || Math.abs(wallMs - ownMs - this.#offsetMs) > STEP_MS;
+  #stepped({ ownMs, wallMs }: { ownMs: number; wallMs: number }, offsetMs: number): boolean {
+    return Math.abs(wallMs - ownMs - offsetMs) > STEP_MS;
   }
 
   /** Whoever steps the clock means the new time, unless it is impossible. */
