@@ -28,6 +28,7 @@ export class ListQueue implements Queue {
   readonly #rows: Record<StreamName, Row> = { events: row(), telemetry: row() };
   #gaps: Gap[] = [];
   #clocks: BootOffset[] = [];
+  readonly #known = new Map<string, BootOffset>();
   readonly #clockListeners = new Set<() => void>();
   readonly #gapListeners = new Set<() => void>();
   #waiting: (() => void)[] = [];
@@ -43,6 +44,7 @@ export class ListQueue implements Queue {
   /** What was read from now on, and what was read ahead, is corrected by this offset; a clock record is owed. */
   learn(offset: BootOffset): void {
     this.#clocks.push(offset);
+    this.#known.set(offset.bootId, offset);
     for (const row of Object.values(this.#rows)) row.entries = row.entries.map((entry) => this.timed(entry));
     for (const listener of this.#clockListeners) listener();
   }
@@ -191,7 +193,7 @@ export class ListQueue implements Queue {
   }
 
   timed(entry: Entry): Entry {
-    const known = this.#clocks.find((one) => one.bootId === entry.bootId);
+    const known = this.#known.get(entry.bootId);
     if (entry.clock !== "unsynced" || known === undefined) return entry;
     const { offsetMs, uncertaintyMs } = known;
     return { ...entry, wallMs: entry.monoMs + offsetMs, clock: "corrected", uncertaintyMs };

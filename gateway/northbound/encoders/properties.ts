@@ -27,15 +27,22 @@ export function properties(entry: Entry, gatewayId: string, quality: Quality | u
   if (quality !== undefined) pairs.push(QUALITY[quality]);
   if (entry.clock === "unsynced") pairs.push(["boot", entry.bootId], ["mono", String(Math.round(entry.monoMs))]);
   if (entry.uncertaintyMs !== undefined) pairs.push(["uncertainty", String(entry.uncertaintyMs)]);
+  if (isDated(entry)) pairs.push(["ts", String(Math.round(entry.wallMs))]);
   return pairs;
 }
 
-/** The same as a JSON object, for the body; `prev`, `mono` and `uncertainty` are numbers there. */
+/** A captured message has no `ts` of ours in its body: a corrected time that is told nowhere would be none. */
+function isDated({ clock, content }: Entry): boolean {
+  return clock === "corrected" && content.kind === "message";
+}
+
+/** The same as a JSON object, for the body; `prev`, `mono`, `uncertainty` and `ts` are numbers there. */
 export function envelope(entry: Entry, gatewayId: string, quality: Quality | undefined): string {
   const id = recordId(gatewayId, entry.stream, entry.epoch, entry.seq);
   let text = `{"id":${JSON.stringify(id)},"prev":${entry.prev},"chain":${quote(entry.chain)},"clock":"${entry.clock}"`;
   if (quality !== undefined) text += `,"quality":"${quality}"`;
   if (entry.clock === "unsynced") text += `,"boot":${quote(entry.bootId)},"mono":${Math.round(entry.monoMs)}`;
   if (entry.uncertaintyMs !== undefined) text += `,"uncertainty":${entry.uncertaintyMs}`;
+  if (isDated(entry)) text += `,"ts":${Math.round(entry.wallMs)}`;
   return `${text}}`;
 }
