@@ -74,6 +74,11 @@ export class ClockKeeper {
 
   /** The time of a record as far as it is known by now. */
   timeOf(stored: StoredTime): SentTime {
+    const time = this.#boots.timeOf(stored);
+    const { clock } = this.#parts;
+    if (time.clock !== "unsynced" || stored.bootId !== clock.bootId || clock.now().clock !== "synced") return time;
+    // It has been set since the last look.
+    this.look();
     return this.#boots.timeOf(stored);
   }
 
