@@ -30,7 +30,7 @@ export interface DeliveryContext {
 }
 
 /** Reads ahead at least this far, whatever the window. */
-const READ_AHEAD = 128;
+const READ_AHEAD = 512;
 const READ_AHEAD_MAX = 2000;
 /** Refused for the moment: with more of them than this and than the window nothing new is sent. */
 const LEAST_RETRIES = 16;

@@ -24,8 +24,8 @@ export interface SettlerSettings {
 }
 
 /**
- * Takes verdicts to the queue in groups: one call per stream at a time that costs a write each. A group that the queue could
- * not write is tried again until it can, or until `close`; what is not settled by then is sent again some day.
+ * Takes verdicts to the queue in groups, each one call per stream, because each call costs a write of the cursor. A group
+ * that the queue could not write is tried again until it can, or until `close`; what is not settled by then is sent again.
  */
 export class Settler {
   readonly #settings: SettlerSettings;

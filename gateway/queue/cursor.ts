@@ -67,9 +67,6 @@ export class Cursor {
   get firstOwed(): Range | undefined {
     return this.#owed.first;
   }
-  get hasInFlight(): boolean {
-    return this.#inFlight.size > 0;
-  }
 
   /** The selection has changed. */
   setSlots(slots: readonly Slot[]): void {
@@ -120,7 +117,9 @@ export class Cursor {
 
   /** Forgets what is in flight: it is owed as before. What is not on disk any more becomes a gap. */
   rewind(): void {
-    const gone = [...this.#inFlight.keys()].filter((seq) => !this.#row.segments.at(seq));
+    // Behind the tail is what is being written again after a write failed: that will be there.
+    const { tail, segments } = this.#row;
+    const gone = [...this.#inFlight.keys()].filter((seq) => seq <= tail && !segments.at(seq));
     for (const seq of ascending(gone)) this.#gapOfRecord(seq, "dropped");
     this.settle(gone);
     this.#inFlight.clear();

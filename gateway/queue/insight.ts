@@ -47,7 +47,9 @@ export class Insight {
   }
 
   settled(records: number): void {
-    this.#settled.add(records, this.#parts.clock.now().monoMs);
+    const { monoMs } = this.#parts.clock.now();
+    this.#settled.add(records, monoMs);
+    if (monoMs - this.#refreshedMs >= REFRESH_MS) this.stats();
   }
 
   stats(): QueueStats {

@@ -145,7 +145,9 @@ export class LevelQueue implements Queue {
         keeper,
         onFatal: fatal,
       };
-      this.#store = new Store(parts, recovered);
+      const store = new Store(parts, recovered);
+      await store.start();
+      this.#store = store;
       this.#keeper = keeper;
       this.#lock = lock;
     } catch (error) {

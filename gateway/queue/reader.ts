@@ -5,7 +5,7 @@ import type { Content, Entry } from "../core/record.ts";
 import type { StoredTime } from "./boots.ts";
 import { DamagedError } from "./bytes.ts";
 import type { Cursor } from "./cursor.ts";
-import { pause } from "./deferred.ts";
+import { Backoff } from "./deferred.ts";
 import { errorText, isRefusal } from "./files.ts";
 import type { Health } from "./health.ts";
 import type { Range } from "./ranges.ts";
@@ -73,7 +73,9 @@ export class Reader {
   #position: Position | undefined;
   #chunk: Chunk | undefined;
   #version = 0;
+  #closed: Error | undefined;
   #readErrors = 0;
+  readonly #backoff = new Backoff(50, 2000);
 
   constructor(parts: ReaderParts) {
     this.#parts = parts;
@@ -91,11 +93,18 @@ export class Reader {
     this.#parts.row.changed.ring();
   }
 
+  /** Ends a read that waits, and all that follow, with `reason`. */
+  close(reason: Error): void {
+    this.#closed = reason;
+    this.overtake();
+  }
+
   /** Waits for at least one entry. Rejects with `signal.reason`. @throws ConfigError for a lane that is not there. */
   async read(want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
     if (want.lane !== "fifo") throw new ConfigError(`the lane "${want.lane}" is not in this version`);
     for (;;) {
       signal.throwIfAborted();
+      if (this.#closed) throw this.#closed;
       const { row } = this.#parts;
       const next = this.#nextOwed();
       if (next > row.tail) {
@@ -142,6 +151,8 @@ export class Reader {
         return { segment, open, to, records: await open.read(next, to, CHUNK_RECORDS, CHUNK_BYTES) };
       });
       this.#readErrors = 0;
+      this.#backoff.reset();
+      this.#lookAhead(segment, next);
       if (version === this.#version) this.#chunk = chunk;
       return chunk;
     } catch (error) {
@@ -150,11 +161,19 @@ export class Reader {
     }
   }
 
+  /** Opening an old segment takes a while: past the middle of one, the next is opened beside it. */
+  #lookAhead(segment: Segment, next: number): void {
+    const { row, shelf, cursor } = this.#parts;
+    if (!segment.sealed || next - segment.first < (segment.last - segment.first) / 2) return;
+    const after = row.segments.after(segment.last);
+    if (after?.sealed && cursor.owes(after)) shelf.warm(after);
+  }
+
   async #failed(segment: Segment, error: unknown, signal: AbortSignal): Promise<void> {
     if (!this.#parts.row.segments.has(segment)) return;
     const unreadable = /Input\/output error/i.test(errorText(error)) && ++this.#readErrors >= MOST_READ_ERRORS;
     if (isRefusal(error) && !unreadable) {
-      await pause(500, signal);
+      await this.#backoff.wait(signal);
       return;
     }
     this.#readErrors = 0;

@@ -1,5 +1,6 @@
 import type { Logger } from "../core/log.ts";
 import { STREAMS, type StreamName } from "../core/record.ts";
+import type { Cursor } from "./cursor.ts";
 import { Serial } from "./deferred.ts";
 import { errorText } from "./files.ts";
 import type { Folders } from "./folders.ts";
@@ -29,9 +30,23 @@ export class Remover {
   readonly #turns = new Serial();
   #trimming: Promise<void> | undefined;
   #again: "oldest" | "all" | undefined;
+  readonly #standsIn = new WeakMap<Cursor, Segment | undefined>();
 
   constructor(parts: RemoverParts) {
     this.#parts = parts;
+  }
+
+  /** What an uplink is owed has become less. */
+  moved(uplink: UplinkState): void {
+    let what: "oldest" | "all" = "oldest";
+    for (const stream of STREAMS) {
+      const cursor = uplink.cursors[stream];
+      const segment = this.#parts.rows[stream].segments.at(cursor.firstOwed?.from ?? 0);
+      // It has left a segment, which may lie behind others that are held by others.
+      if (this.#standsIn.get(cursor) !== segment) what = "all";
+      this.#standsIn.set(cursor, segment);
+    }
+    this.trim(what);
   }
 
   /** Removes, some time soon, the oldest segments that nobody is owed; with `all` also those in the midst. */

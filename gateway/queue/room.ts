@@ -45,9 +45,13 @@ export class Room {
     this.#usedBytes = rows.events.segments.diskBytes + rows.telemetry.segments.diskBytes;
   }
 
+  /** Looks at the disk for the first time. */
+  async start(): Promise<void> {
+    await this.#look();
+  }
+
   /** Whether `bytes` more can be taken as things are. Otherwise `make` room first. */
   fits(bytes: number): boolean {
-    if (!Number.isFinite(this.#lookedAt)) return false;
     if (performance.now() - this.#lookedAt >= LOOK_MS) void this.#look();
     return this.#making === 0 && this.#fits(bytes);
   }
@@ -60,6 +64,7 @@ export class Room {
     this.#making++;
     try {
       await this.#turns.run(async () => {
+        if (this.#fits(bytes)) return;
         await this.#look();
         while (!this.#fits(bytes)) {
           const victim = this.#victim(stream);

@@ -1,6 +1,8 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { StreamName } from "../core/record.ts";
 import { DamagedError } from "./bytes.ts";
-import { folderBytes, isRefusal } from "./files.ts";
+import { folderBytes, isRefusal, namesIn } from "./files.ts";
 import type { Folders, FoundFolder } from "./folders.ts";
 import type { Identity } from "./identity.ts";
 import { RecordReader } from "./record.ts";
@@ -73,6 +75,8 @@ async function scanSegment(
     segment.diskBytes = await folderBytes(folder);
     return segment;
   }
+  // A kill while it was being made. Whatever was promised in its seqs is found missing all the same.
+  if (!(await hasData(folder))) return undefined;
   let { epoch } = parts.identity;
   try {
     epoch = (await parts.engine.header(folder))?.epoch ?? epoch;
@@ -135,4 +139,13 @@ async function uncounted(at: ConstructorParameters<typeof Segment>[0], limit: nu
   segment.tally.count = segment.damaged;
   segment.tally.bytes = segment.diskBytes;
   return segment;
+}
+
+/** Whether there is any file of LevelDB in which a record could be. */
+async function hasData(folder: string): Promise<boolean> {
+  for (const name of await namesIn(folder)) {
+    if (!name.endsWith(".log") && !name.endsWith(".ldb")) continue;
+    if ((await stat(join(folder, name))).size > 0) return true;
+  }
+  return false;
 }

@@ -1,9 +1,8 @@
 import type { Source } from "../core/record.ts";
 import type { SegmentHeader } from "./meta.ts";
 
-/** One key and value of a segment. `type` is what the batch of LevelDB wants to see. */
+/** One key and value of a segment. */
 export interface Pair {
-  readonly type: "put";
   readonly key: Buffer;
   readonly value: Buffer;
 }

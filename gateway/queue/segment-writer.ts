@@ -15,7 +15,7 @@ import type { Shelf } from "./shelf.ts";
 import type { Tally } from "./tally.ts";
 import type { Totals } from "./totals.ts";
 
-const SYNC_PAIR: Pair = { type: "put", key: SYNC_KEY, value: Buffer.from("x") };
+const SYNC_PAIR: Pair = { key: SYNC_KEY, value: Buffer.from("x") };
 /** What is kept in memory of written and not yet fsynced batches, so that a poisoned segment costs nothing. */
 const MOST_UNSYNCED_BYTES = 4 * 1024 * 1024;
 const CLOSE_LIMIT_MS = 5000;
@@ -66,9 +66,6 @@ export class SegmentWriter {
   get unsynced(): boolean {
     return this.#unsynced.length > 0;
   }
-  get hasActive(): boolean {
-    return this.#active !== undefined;
-  }
 
   /**
    * Writes a batch, with `sync` durably, and moves the tail of the row. Goes on trying while the disk refuses.
@@ -118,7 +115,7 @@ export class SegmentWriter {
     const base = active.segment.base;
     const dictionary = [...added].map(([id, { known }]): Pair => {
       const key = sourceKey(id);
-      return { type: "put", key, value: encodeMeta(base, key, known.json) };
+      return { key, value: encodeMeta(base, key, known.json) };
     });
     const pairs = batches.length === 1 && dictionary.length === 0 ? first.pairs : batches.flatMap((b) => b.pairs);
     await active.open.write(dictionary.length === 0 ? pairs : [...dictionary, ...pairs], sync);
@@ -157,7 +154,7 @@ export class SegmentWriter {
     const header = { format: FORMAT, store, stream, epoch, first: batch.first, generation, boot, heads: batch.heads };
     let open: OpenSegment | undefined;
     try {
-      open = await engine.create(folder, { type: "put", key: HEADER_KEY, value: encodeHeader(header) });
+      open = await engine.create(folder, { key: HEADER_KEY, value: encodeHeader(header) });
       await syncFolder(folder);
       await syncFolder(folders.stream(stream));
     } catch (error) {

@@ -43,6 +43,11 @@ export class Shelf {
     }
   }
 
+  /** Begins to open a segment that will soon be needed, where there is a place for it. Errors show when it is used. */
+  warm(segment: Segment): void {
+    if (!this.#places.has(segment) && this.#oldPlaces().length < MOST_OLD) this.#add(segment);
+  }
+
   /** Takes in the segment that is appended to, just made. */
   pin(segment: Segment, open: OpenSegment): void {
     this.#places.set(segment, { segment, open: Promise.resolve(open), users: 0, pinned: true, usedAt: ++this.#clock });

@@ -50,7 +50,7 @@ export class Store {
   readonly #room: Room;
   readonly #insight: Insight;
   readonly #opening = new Serial();
-  readonly #closed = new AbortController();
+  #closed = false;
   #trimmed = false;
 
   constructor(parts: StoreParts, state: Recovered) {
@@ -73,6 +73,10 @@ export class Store {
     this.#insight = new Insight({ ...parts, rows, uplinks, room: this.#room, maxBytes: options.maxBytes });
   }
 
+  async start(): Promise<void> {
+    await this.#room.start();
+  }
+
   async append(stream: StreamName, records: readonly NewRecord[]): Promise<void> {
     if (records.length === 0) return;
     this.#begun();
@@ -89,7 +93,7 @@ export class Store {
   async read(name: string, want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
     const reader = this.#reader(name, want.stream);
     this.#begun();
-    return await reader.read(want, AbortSignal.any([signal, this.#closed.signal]));
+    return await reader.read(want, signal);
   }
 
   async settle(name: string, stream: StreamName, seqs: readonly number[]): Promise<void> {
@@ -154,8 +158,9 @@ export class Store {
   /** Writes everything down and closes it. Never rejects. */
   async close(): Promise<void> {
     const { rows, uplinks, registry, seqs, heads } = this.#state;
-    this.#closed.abort(new StorageError("the queue is closed"));
-    for (const stream of STREAMS) rows[stream].changed.ring();
+    const closed = new StorageError("the queue is closed");
+    this.#closed = true;
+    for (const readers of this.#readers.values()) for (const stream of STREAMS) readers[stream].close(closed);
     const clean = perStream((stream) => this.#committers[stream].close());
     await this.#opening.run(() => Promise.resolve());
     for (const stream of STREAMS) {
@@ -212,7 +217,7 @@ export class Store {
   }
 
   async #open(name: string, reader: QueueReader): Promise<void> {
-    if (this.#closed.signal.aborted) throw new StorageError("the queue is closed");
+    if (this.#closed) throw new StorageError("the queue is closed");
     const known = this.#state.uplinks.get(name);
     if (known?.reader && known.slot?.select === reader.selector.text) {
       known.reader = reader;
@@ -257,8 +262,9 @@ export class Store {
       totals.bytesWritten += bytes;
     });
     const states = perStream((stream) => {
-      const { segments, nextSeq } = rows[stream];
-      return reader.from === "now" ? owedFrom(nextSeq) : owedAll(segments, nextSeq, false);
+      const { segments, nextSeq, tail } = rows[stream];
+      // What is being written at this moment has its seqs already.
+      return reader.from === "now" ? owedFrom(nextSeq) : owedAll(segments, tail + 1, false);
     });
     await file.open();
     const uplink = new UplinkState(name, { file, rows, slots, states, onGap });
@@ -285,7 +291,7 @@ export class Store {
           onDamaged: (segment, error) => this.#remover.setAside(segment, error),
           onMoved: () => {
             uplink.file.touch();
-            this.#remover.trim("oldest");
+            this.#remover.moved(uplink);
           },
         }),
     );
@@ -300,7 +306,7 @@ export class Store {
   }
 
   async #saved(uplink: UplinkState): Promise<void> {
-    this.#remover.trim("oldest");
+    this.#remover.moved(uplink);
     await uplink.file.save();
   }
 

@@ -55,7 +55,8 @@ export class TwoSlotFile {
     const body = Buffer.from(JSON.stringify(content));
     if (HEAD + body.length > this.#slotBytes) return await this.#grow(content, body.length);
     const bytes = encodeSlot(this.#generation + 1, body);
-    await this.#handle().write(bytes, 0, bytes.length, this.#target * this.#slotBytes);
+    const { bytesWritten } = await this.#handle().write(bytes, 0, bytes.length, this.#target * this.#slotBytes);
+    if (bytesWritten < bytes.length) throw new Error("No space left on device: the state was written in part");
     this.#generation++;
     this.#unsynced = true;
     if (sync) await this.sync();

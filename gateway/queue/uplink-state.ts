@@ -87,7 +87,7 @@ export class UplinkState {
 
 /** Owes nothing yet, and everything from `seq` on. */
 export function owedFrom(seq: number): CursorState {
-  return { owed: [{ from: seq, to: null, prev: seq - 1 }], gaps: [], done: {} };
+  return { owed: [{ from: seq, to: null, prev: 0 }], gaps: [], done: {} };
 }
 
 /**
@@ -102,7 +102,7 @@ export function owedAll(segments: SegmentList, next: number, withTail: boolean):
     else if (last >= first) owed.push({ from: first, to: last, prev: 0 });
   }
   const before = owed.at(-1);
-  if (before && (withTail || before.to === next - 1)) before.to = null;
+  if (before?.to && (withTail || before.to >= next - 1)) before.to = null;
   else owed.push({ from: next, to: null, prev: 0 });
   return { owed, gaps: [], done: {} };
 }

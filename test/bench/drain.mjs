@@ -19,8 +19,8 @@ set_tcp_nodelay true
 max_inflight_messages 0
 max_queued_messages 0
 log_type error
-user ${process.getuid?.() === 0 ? "root" : ""}
-${more}`.replace(/^user $/m, "");
+user root
+${more}`;
   writeFileSync(file, text);
   const server = launch(MOSQUITTO, ["-c", file]);
   await answers(port);

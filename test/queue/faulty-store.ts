@@ -14,6 +14,8 @@ export class FaultyStore implements SegmentStore {
   faults = 0;
   /** Folders that were opened for reading. */
   readonly opened: string[] = [];
+  /** What each write asked for; a write of nothing but the key `S` is called `S`. */
+  readonly log: string[] = [];
   /** Handles that were written to after a write to them had failed. */
   writtenAfterFault = 0;
 
@@ -37,6 +39,8 @@ export class FaultyStore implements SegmentStore {
     let poisoned = false;
     const write = async (pairs: readonly Pair[], sync: boolean) => {
       if (poisoned) this.writtenAfterFault++;
+      const only = pairs.length === 1 && pairs[0]?.key.toString() === "S";
+      this.log.push(`${only ? "S" : "records"}${sync ? " sync" : ""}`);
       const fault = this.fault(++this.writes);
       if (fault !== "lost") await open.write(pairs, sync);
       if (!fault) return;

@@ -204,6 +204,6 @@ it("does what a list in memory would, whatever comes in whatever order", async (
       await at.drain();
       await rm(join(folder, `${run}`), { recursive: true });
     }),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 });

@@ -103,6 +103,20 @@ describe("while the disk refuses", () => {
     expect((await early).map(textOf)).toEqual(["2"]);
   });
 
+  it("takes nothing that was read for lost when the connection goes meanwhile", async () => {
+    const { engine, queue } = await faulty({ options: { sync: 60_000 } });
+    await queue.append("telemetry", messages(3));
+    await readMany(queue, "up", "telemetry", 3);
+    engine.fault = () => "lost";
+    const call = queue.append("telemetry", [message("4")]);
+    await vi.waitFor(() => expect(engine.faults).toBeGreaterThan(1));
+    queue.rewind("up");
+    engine.fault = () => undefined;
+    await call;
+    expect((await readMany(queue, "up", "telemetry", 4)).map(textOf)).toEqual(["1", "2", "3", "4"]);
+    expect(queue.gaps("up")).toEqual([]);
+  });
+
   it("takes only so much into memory", async () => {
     const { engine, queue } = await faulty();
     engine.fault = () => "lost";

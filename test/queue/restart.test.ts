@@ -168,6 +168,20 @@ describe("after a kill", () => {
     expect(again.stats().uplinks[0]?.streams.events.depth).toBe(6);
   });
 
+  it("in the midst of making a segment nothing is set aside", async () => {
+    const { folder, queue } = await running();
+    await queue.append("events", messages(3));
+    const data = await killed(folder);
+    const half = join(data, "queue", "events", "0000000000000004-0");
+    await mkdir(half);
+    await writeFile(join(half, "MANIFEST-000001"), "");
+    const again = await startedQueue(data);
+    await again.open("up", reader());
+    expect(textOf((await readMany(again, "up", "events", 3))[2] ?? expect.fail())).toBe("3");
+    expect(again.stats().quarantined).toBe(0);
+    expect(again.gaps("up")).toMatchObject([{ from: 4, to: 10_000, reason: "power-loss" }]);
+  });
+
   it("a stream that was not used jumps nowhere", async () => {
     const { folder, queue } = await running();
     await queue.append("events", messages(1));
@@ -175,6 +189,35 @@ describe("after a kill", () => {
     await again.open("up", reader());
     expect(again.gaps("up").map(({ stream }) => stream)).toEqual(["events"]);
     expect(again.stats().streams.telemetry.nextSeq).toBe(1);
+  });
+});
+
+describe("of two segments that begin with the same seq", () => {
+  async function twice(): Promise<{ data: string; newer: string }> {
+    const { folder, queue } = await running();
+    await queue.append("events", messages(3));
+    const data = await killed(folder);
+    return { data, newer: join(data, "queue", "events", "0000000000000001-1") };
+  }
+
+  it.each(["sealed", "unsealed"])("the one of the higher generation counts (%s)", async (how) => {
+    const { data, newer } = await twice();
+    if (how === "sealed") await (await startedQueue(data)).close();
+    await cp(join(data, "queue", "events", "0000000000000001-0"), newer, { recursive: true });
+    const again = await startedQueue(data);
+    await again.open("up", reader());
+    expect(again.stats().uplinks[0]?.streams.events.depth).toBe(3);
+    expect(seqsOf(await readMany(again, "up", "events", 3))).toEqual([1, 2, 3]);
+    expect(await readdir(join(data, "queue", "events"))).toEqual(["0000000000000001-1"]);
+  });
+
+  it("the other counts where that one holds nothing", async () => {
+    const { data, newer } = await twice();
+    await mkdir(newer);
+    const again = await startedQueue(data);
+    await again.open("up", reader());
+    expect(seqsOf(await readMany(again, "up", "events", 3))).toEqual([1, 2, 3]);
+    expect(await readdir(join(data, "queue", "events"))).toEqual(["0000000000000001-0"]);
   });
 });
 

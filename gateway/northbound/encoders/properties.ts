@@ -1,4 +1,4 @@
-import { type Entry, recordId } from "../../core/record.ts";
+import { type Entry, recordId, type StreamName } from "../../core/record.ts";
 import type { Quality } from "../../core/sample.ts";
 import { quote } from "./json.ts";
 
@@ -16,10 +16,28 @@ const QUALITY: Readonly<Record<Quality, Pair>> = {
   bad: ["quality", "bad"],
 };
 
+interface Prefix {
+  readonly gatewayId: string;
+  readonly epoch: number;
+  readonly text: string;
+}
+/** The last id's text before its seq, per stream: it is the same for millions of records. */
+const prefixes = new Map<StreamName, Prefix>();
+
+function idOf(entry: Entry, gatewayId: string): string {
+  const { stream, epoch, seq } = entry;
+  let prefix = prefixes.get(stream);
+  if (prefix?.epoch !== epoch || prefix.gatewayId !== gatewayId) {
+    prefix = { gatewayId, epoch, text: recordId(gatewayId, stream, epoch, 0).slice(0, -1) };
+    prefixes.set(stream, prefix);
+  }
+  return prefix.text + seq;
+}
+
 /** What proves completeness, beside the body: MQTT 5 user properties and their like. */
 export function properties(entry: Entry, gatewayId: string, quality: Quality | undefined): readonly Pair[] {
   const pairs: Pair[] = [
-    ["id", recordId(gatewayId, entry.stream, entry.epoch, entry.seq)],
+    ["id", idOf(entry, gatewayId)],
     ["prev", String(entry.prev)],
     ["chain", entry.chain],
     CLOCK[entry.clock] ?? ["clock", entry.clock],
@@ -38,7 +56,7 @@ function isDated({ clock, content }: Entry): boolean {
 
 /** The same as a JSON object, for the body; `prev`, `mono`, `uncertainty` and `ts` are numbers there. */
 export function envelope(entry: Entry, gatewayId: string, quality: Quality | undefined): string {
-  const id = recordId(gatewayId, entry.stream, entry.epoch, entry.seq);
+  const id = idOf(entry, gatewayId);
   let text = `{"id":${JSON.stringify(id)},"prev":${entry.prev},"chain":${quote(entry.chain)},"clock":"${entry.clock}"`;
   if (quality !== undefined) text += `,"quality":"${quality}"`;
   if (entry.clock === "unsynced") text += `,"boot":${quote(entry.bootId)},"mono":${Math.round(entry.monoMs)}`;

@@ -1,9 +1,4 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { vi } from "vitest";
+import { openPtyPair } from "../../../gateway/cli/demo/pty-pair.ts";
 
 /** Two ends of a serial line made of pseudo-terminals. */
 export interface PtyPair {
@@ -13,22 +8,9 @@ export interface PtyPair {
   stop(): Promise<void>;
 }
 
+/** The demo's own: it needs nothing but the perl-base that every Debian has. */
 export async function ptyPair(): Promise<PtyPair> {
-  const folder = mkdtempSync(join(tmpdir(), "millrace-pty-"));
-  const a = join(folder, "a");
-  const b = join(folder, "b");
-  const socat = spawn("socat", [`pty,raw,echo=0,link=${a}`, `pty,raw,echo=0,link=${b}`], { stdio: "ignore" });
-  const ended = once(socat, "exit");
-  await vi.waitFor(() => {
-    if (!existsSync(a) || !existsSync(b)) throw new Error("socat has not made its ends yet");
-  }, 5000);
-  return {
-    a,
-    b,
-    async stop() {
-      socat.kill();
-      await ended;
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
+  const pair = await openPtyPair();
+  if (!pair) throw new Error("no pseudo-terminals: neither perl nor socat is there (apt-get install perl-base)");
+  return { a: pair.left, b: pair.right, stop: () => pair.close() };
 }

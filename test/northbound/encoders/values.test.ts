@@ -58,6 +58,21 @@ describe("values encoder: samples", () => {
     ]);
   });
 
+  it("names gateway, stream, epoch and seq of each record, whatever came before", () => {
+    const ids = [
+      encode(entry(samples({ value: 1 }), { seq: 1 })),
+      encode(entry(samples({ value: 1 }), { seq: 2, stream: "events" })),
+      encode(entry(samples({ value: 1 }), { seq: 3, epoch: 7 })),
+      encode(entry(samples({ value: 1 }), { seq: 4, epoch: 0xffffffff })),
+    ].map((one) => one.properties[0]?.[1]);
+    expect(ids).toEqual([
+      "gw/telemetry/001a2b3c/1",
+      "gw/events/001a2b3c/2",
+      "gw/telemetry/00000007/3",
+      "gw/telemetry/ffffffff/4",
+    ]);
+  });
+
   it("leaves errors out where there are none", () => {
     expect(encode(entry(samples({ value: true }))).text).toBe('{"ts":1732300000123,"values":{"t0":true}}');
   });
