@@ -187,6 +187,7 @@ export class Gateway implements Runnable {
         gatewayId,
         log,
         metrics,
+        clock,
         will: willMessage(topics, gatewayId, name),
         secret: secretReader(config.folder, env),
         path,

@@ -1,3 +1,4 @@
+import type { BootOffset } from "./clock.ts";
 import type { Entry, Gap, NewRecord, StreamName } from "./record.ts";
 import type { Selector } from "./selector.ts";
 
@@ -128,6 +129,21 @@ export interface Queue {
 
   /** The far side acknowledged a gap record. Identified by stream, epoch, from and to. */
   settleGap(uplink: string, gap: Gap): Promise<void>;
+
+  /**
+   * Clock records this uplink has yet to acknowledge: boots of which it was given records without a known time, and whose
+   * offset has become known since.
+   */
+  clocks(uplink: string): readonly BootOffset[];
+
+  /** Calls back when `clocks` may give more than before. */
+  onClock(uplink: string, listener: () => void): () => void;
+
+  /** The far side acknowledged the clock record of this boot. Resolves as `settle` does. */
+  settleClock(uplink: string, bootId: string): Promise<void>;
+
+  /** The entry with its time as far as it is known by now; for one that was read ahead. Never throws. */
+  timed(entry: Entry): Entry;
 
   stats(): QueueStats;
 

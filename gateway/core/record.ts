@@ -1,4 +1,4 @@
-import type { ClockState, Instant } from "./clock.ts";
+import type { Instant, SentClockState } from "./clock.ts";
 import type { Quality, Value } from "./sample.ts";
 
 /**
@@ -76,8 +76,11 @@ export interface Entry {
   readonly chain: string;
   readonly bootId: string;
   readonly monoMs: number;
+  /** Computed anew from `monoMs` when `clock` is `corrected`. */
   readonly wallMs: number;
-  readonly clock: ClockState;
+  readonly clock: SentClockState;
+  /** With `corrected` only: `wallMs` may be wrong by this much, either way. */
+  readonly uncertaintyMs?: number;
   readonly content: Content;
   /** Size of the stored record in bytes. */
   readonly bytes: number;

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { Clock } from "./clock.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { SecretRef } from "./options/units.ts";
@@ -68,6 +69,8 @@ export interface UplinkContext {
   readonly gatewayId: string;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Whether a certificate can be judged; a clock that counts as set where it is absent. */
+  readonly clock?: Clock;
   /** Last words the far side publishes for us when we vanish, where it can (MQTT will). */
   readonly will?: Outgoing;
   /** @throws ConfigError naming the variable or file, when it is not there. Read anew at each call. */

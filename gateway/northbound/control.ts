@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import type { BootOffset } from "../core/clock.ts";
 import type { UplinkStats } from "../core/queue.ts";
 import { epochText, type Gap, recordId, type StreamName } from "../core/record.ts";
 import type { Outgoing } from "../core/uplink.ts";
@@ -54,6 +55,23 @@ export function gapMessage(topics: TopicMapper, gateway: string, gap: Gap): Outg
     bytes,
     reason,
     exact,
+  });
+}
+
+/**
+ * `{…}/clock`: the time of every record of this boot that was sent `unsynced` is its `mono` plus `offset`, in
+ * milliseconds, give or take `uncertainty`.
+ */
+export function clockMessage(topics: TopicMapper, gateway: string, known: BootOffset): Outgoing {
+  const { bootId, offsetMs, uncertaintyMs, source, knownAtMonoMs } = known;
+  return control(topics.control("clock"), false, {
+    type: "clock",
+    gateway,
+    boot: bootId,
+    offset: Math.round(offsetMs * 1000) / 1000,
+    uncertainty: uncertaintyMs,
+    source,
+    knownAt: Math.round(offsetMs + knownAtMonoMs),
   });
 }
 

@@ -4,6 +4,7 @@ import type { Logger } from "../core/log.ts";
 import type { Queue } from "../core/queue.ts";
 import type { Entry } from "../core/record.ts";
 import type { Uplink, UplinkLimits, Verdict } from "../core/uplink.ts";
+import { ClockTeller } from "./clock-teller.ts";
 import { gapMessage, statusMessage, statusStream } from "./control.ts";
 import type { EncodeContext, Encoder } from "./encoders/encoder.ts";
 import type { Instruments } from "./instruments.ts";
@@ -52,6 +53,7 @@ export class Delivery {
   readonly #abort = new AbortController();
   readonly #lanes: Lanes;
   readonly #pace: Pace;
+  readonly #clocks: ClockTeller;
   readonly #settler: Settler;
   readonly #retries: Retries<Part>;
   readonly #rejects: Summary;
@@ -87,6 +89,10 @@ export class Delivery {
     const reading = { uplink: name, maxRecords, maxBytes: options.readBytes, gapHoldMs, storagePauseMs };
     this.#lanes = new Lanes({ order, eventsWeight, ...reading }, queue, log, wake);
     this.#pace = new Pace({ maxRate, backfill: order === "live-first", maxBytes: options.maxInFlightBytes }, wake);
+    this.#clocks = new ClockTeller(context, (part) => {
+      this.#outbox.push(part);
+      this.#pump();
+    });
     this.#retries = new Retries(wake);
     this.#rejects = new Summary(log);
     this.#settler = new Settler(
@@ -130,6 +136,7 @@ export class Delivery {
     ];
     if (options.order === "live-first") this.#timers.push(setInterval(() => this.#tellBackfill(), METRICS_MS));
     this.#status("online");
+    this.#clocks.start();
     this.#reading = this.#lanes.run(this.#abort.signal);
     this.#pump();
   }
@@ -152,6 +159,7 @@ export class Delivery {
     this.#closed = true;
     for (const timer of this.#timers) clearInterval(timer);
     this.#forgetGaps();
+    this.#clocks.stop();
     this.#retries.clear();
     this.#abort.abort(new NotConnectedError("the connection is gone"));
     this.#pace.stop();
@@ -257,8 +265,10 @@ export class Delivery {
     return undefined;
   }
 
-  #encode(entry: Entry, historical: boolean): Job {
-    const { encoder } = this.#context;
+  #encode(read: Entry, historical: boolean): Job {
+    const { encoder, queue } = this.#context;
+    // The clock may have become known since it was read.
+    const entry = read.clock === "unsynced" ? queue.timed(read) : read;
     const context = historical ? { ...this.#encoding, historical } : this.#encoding;
     try {
       return jobOf({ kind: "entry", entry }, encoder.encode(entry, context), historical);
@@ -307,6 +317,8 @@ export class Delivery {
       this.#settler.settle(what.entry.stream, what.entry.seq);
     } else if (what.kind === "gap") {
       this.#settler.settleGap(what.gap, () => this.#lanes.returnGap(what.gap));
+    } else if (what.kind === "clock") {
+      this.#settler.settleClock(what.offset.bootId, () => this.#clocks.told(what.offset.bootId));
     } else {
       this.#release();
       what.done();
@@ -327,7 +339,7 @@ export class Delivery {
       this.#settler.reject(stream, seq, reason);
       return;
     }
-    // A gap is never dropped: it is told again over the next connection.
+    // A gap or a clock is never dropped: it is told again over the next connection.
     this.#release();
     if (what.kind === "status") what.done();
   }

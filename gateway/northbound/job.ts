@@ -1,7 +1,8 @@
+import type { BootOffset } from "../core/clock.ts";
 import type { Entry, Gap } from "../core/record.ts";
 import type { Outgoing } from "../core/uplink.ts";
 
-/** Something that is settled as one: a record, a gap, or the gateway's own status. */
+/** Something that is settled as one: a record, a gap, a boot's clock, or the gateway's own status. */
 export interface Job {
   readonly what: JobContent;
   readonly messages: readonly Outgoing[];
@@ -18,6 +19,7 @@ export interface Job {
 export type JobContent =
   | { readonly kind: "entry"; readonly entry: Entry }
   | { readonly kind: "gap"; readonly gap: Gap }
+  | { readonly kind: "clock"; readonly offset: BootOffset }
   | { readonly kind: "status"; readonly done: () => void };
 
 /** One message of a job. */

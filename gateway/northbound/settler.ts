@@ -68,6 +68,13 @@ export class Settler {
     });
   }
 
+  settleClock(bootId: string, done: () => void): void {
+    this.#track(1, async () => {
+      await this.#queue.settleClock(this.#settings.uplink, bootId);
+      done();
+    });
+  }
+
   /** Waits until everything that was told so far is in the queue, or given up after a second. Never rejects. */
   async close(): Promise<void> {
     this.#flush();

@@ -6,7 +6,7 @@ export interface TopicMapper {
   /** Topic upstream of a record with this local topic. */
   record(topic: string): string;
   /** Topic upstream of the gateway's own messages. */
-  control(kind: "status" | "gap"): string;
+  control(kind: "status" | "gap" | "clock"): string;
 }
 
 /** Templates beyond this many distinct topics are not remembered. */

@@ -1,10 +1,11 @@
-import type { Clock } from "../core/clock.ts";
+import type { BootOffset, Clock } from "../core/clock.ts";
 import { ConfigError, StorageError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
 import type { LaneRequest, Queue, QueueReader, QueueStats } from "../core/queue.ts";
 import type { Entry, Gap, NewRecord, StreamName } from "../core/record.ts";
+import { ClockKeeper } from "./clock-keeper.ts";
 import { errorCode } from "./files.ts";
 import { Folders } from "./folders.ts";
 import { Health } from "./health.ts";
@@ -37,6 +38,7 @@ export class LevelQueue implements Queue {
   readonly #parts: LevelQueueParts;
   #lock: FolderLock | undefined;
   #store: Store | undefined;
+  #keeper: ClockKeeper | undefined;
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -80,6 +82,18 @@ export class LevelQueue implements Queue {
   async settleGap(uplink: string, gap: Gap): Promise<void> {
     await this.#opened().settleGap(uplink, gap);
   }
+  clocks(uplink: string): readonly BootOffset[] {
+    return this.#opened().clocks(uplink);
+  }
+  onClock(uplink: string, listener: () => void): () => void {
+    return this.#opened().onClock(uplink, listener);
+  }
+  async settleClock(uplink: string, bootId: string): Promise<void> {
+    await this.#opened().settleClock(uplink, bootId);
+  }
+  timed(entry: Entry): Entry {
+    return this.#store?.timed(entry) ?? entry;
+  }
   stats(): QueueStats {
     return this.#opened().stats();
   }
@@ -106,18 +120,38 @@ export class LevelQueue implements Queue {
     });
     const lock = new FolderLock(dataDir);
     const onGap = gapCounter(metrics);
+    const onWritten = (bytes: number) => {
+      totals.bytesWritten += bytes;
+    };
+    const keeper = new ClockKeeper({ clock, path: folders.state("boots"), log, metrics, onWritten });
     try {
       await refuseNewer(dataDir);
       await folders.make();
       await lock.take();
+      await keeper.start();
       const recovered = await recover({ folders, engine, shelf, health, totals, log, machineId, onGap });
       const fatal = onFatal ?? ((error) => log.error({ reason: error.message }, "queue goes on without a segment"));
-      const parts = { options, clock, log, metrics, folders, engine, shelf, health, totals, onGap, onFatal: fatal };
+      const parts = {
+        options,
+        clock,
+        log,
+        metrics,
+        folders,
+        engine,
+        shelf,
+        health,
+        totals,
+        onGap,
+        keeper,
+        onFatal: fatal,
+      };
       const store = new Store(parts, recovered);
       await store.start();
       this.#store = store;
+      this.#keeper = keeper;
       this.#lock = lock;
     } catch (error) {
+      await keeper.close();
       await shelf.close().catch(() => {});
       await lock.release().catch(() => {});
       throw startError(error, dataDir);
@@ -129,6 +163,7 @@ export class LevelQueue implements Queue {
     const store = this.#store;
     this.#store = undefined;
     await store?.close();
+    await this.#keeper?.close();
     await this.#lock?.release().catch(() => {});
   }
 }

@@ -1,5 +1,7 @@
+import type { SentTime } from "../core/clock.ts";
 import type { LaneRequest } from "../core/queue.ts";
 import type { Content, Entry } from "../core/record.ts";
+import type { StoredTime } from "./boots.ts";
 import { DamagedError } from "./bytes.ts";
 import type { Cursor } from "./cursor.ts";
 import { Backoff } from "./deferred.ts";
@@ -26,6 +28,8 @@ export interface ReaderParts {
   readonly health: Health;
   /** For records from before the uplink was known. */
   readonly selects: (topic: string) => boolean;
+  /** The time of a record as it is to be sent. */
+  readonly timeOf: (stored: StoredTime) => SentTime;
   /** Sets a segment aside that cannot be read. */
   readonly onDamaged: (segment: Segment, error: unknown) => Promise<void>;
   /** The cursor has changed without anybody waiting for it. */
@@ -258,14 +262,15 @@ export class Reader {
       this.#resolve(position, span.slot === undefined ? seq - 1 : prev, span);
       if (span.slot === undefined) prev = position.prev;
     }
-    const { wallMs, monoMs, clock } = record;
+    const bootId = open.header?.boot ?? "";
+    const { monoMs } = record;
+    const time = this.#parts.timeOf({ bootId, monoMs, wallMs: record.wallMs, clock: record.clock });
     const { stream, epoch } = segment;
     const bytes = value.length;
-    this.#parts.cursor.take(seq, { after: position.mark, prev, bytes, wallMs, epoch });
+    this.#parts.cursor.take(seq, { after: position.mark, prev, bytes, wallMs: time.wallMs, epoch });
     position.mark = seq;
     position.prev = seq;
-    const bootId = open.header?.boot ?? "";
-    return { stream, seq, epoch, prev, chain: span.chain, bootId, monoMs, wallMs, clock, content, bytes };
+    return { stream, seq, epoch, prev, chain: span.chain, bootId, monoMs, ...time, content, bytes };
   }
 
   /** `head` is the last selected seq up to the end of the hole or behind it: so much tells whether anything is missing. */

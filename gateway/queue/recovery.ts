@@ -1,6 +1,7 @@
 import { ConfigError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import { type Gap, STREAMS, type StreamName } from "../core/record.ts";
+import { ClockDebt } from "./clock-debt.ts";
 import { CursorFile } from "./cursor-file.ts";
 import type { Folders } from "./folders.ts";
 import type { Health } from "./health.ts";
@@ -176,7 +177,7 @@ async function uplinkOf(
   const found = cursorStates(content);
   if (!found) log.error({ uplink: name }, "cursor was lost, everything retained is sent again");
   const states = found ?? perStream((stream) => owedAll(rows[stream].segments, rows[stream].nextSeq, true));
-  return new UplinkState(name, { file, rows, slots, states, onGap });
+  return new UplinkState(name, { file, rows, slots, states, onGap, clocks: ClockDebt.of(content) });
 }
 
 function settleLosses(

@@ -1,10 +1,12 @@
-import type { Clock } from "../core/clock.ts";
+import type { BootOffset, Clock, SentTime } from "../core/clock.ts";
 import { ConfigError, StorageError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
 import type { LaneRequest, QueueReader, QueueStats } from "../core/queue.ts";
 import { type Entry, type Gap, type NewRecord, STREAMS, type StreamName } from "../core/record.ts";
+import type { StoredTime } from "./boots.ts";
+import type { ClockKeeper } from "./clock-keeper.ts";
 import { Committer } from "./committer.ts";
 import { CursorFile } from "./cursor-file.ts";
 import { Serial } from "./deferred.ts";
@@ -33,6 +35,7 @@ export interface StoreParts {
   readonly shelf: Shelf;
   readonly health: Health;
   readonly totals: Totals;
+  readonly keeper: ClockKeeper;
   readonly onGap: (uplink: string, gap: Gap) => void;
   readonly onFatal: (error: StorageError) => void;
 }
@@ -58,6 +61,10 @@ export class Store {
       for (const readers of this.#readers.values()) readers[stream].overtake();
     };
     this.#remover = new Remover({ ...parts, rows, uplinks, overtake });
+    for (const { clocks } of uplinks.values()) clocks.prune((bootId) => parts.keeper.mayKnow(bootId));
+    parts.keeper.onLearnt(() => {
+      for (const { clocks } of uplinks.values()) clocks.ring();
+    });
     const sources = new Sources();
     this.#committers = perStream((stream) => this.#committer(stream, sources));
     const { options } = parts;
@@ -124,6 +131,24 @@ export class Store {
   async settleGap(name: string, gap: Gap): Promise<void> {
     const uplink = this.#uplink(name);
     if (uplink.cursors[gap.stream].settleGap(gap)) await this.#saved(uplink);
+  }
+
+  clocks(name: string): readonly BootOffset[] {
+    return this.#uplink(name).clocks.all.flatMap((bootId) => this.#parts.keeper.offsetOf(bootId) ?? []);
+  }
+
+  onClock(name: string, listener: () => void): () => void {
+    return this.#uplink(name).clocks.onRing(listener);
+  }
+
+  async settleClock(name: string, bootId: string): Promise<void> {
+    const uplink = this.#uplink(name);
+    if (uplink.clocks.settle(bootId)) await this.#saved(uplink);
+  }
+
+  timed(entry: Entry): Entry {
+    const { bootId, monoMs, wallMs, clock } = entry;
+    return clock === "unsynced" ? { ...entry, ...this.#parts.keeper.timeOf({ bootId, monoMs, wallMs, clock }) } : entry;
   }
 
   stats(): QueueStats {
@@ -263,6 +288,7 @@ export class Store {
           health,
           cursor: uplink.cursors[stream],
           selects: (topic) => uplink.reader?.selector.matches(topic) ?? false,
+          timeOf: (stored) => this.#timeOf(uplink, stored),
           onDamaged: (segment, error) => this.#remover.setAside(segment, error),
           onMoved: () => {
             uplink.file.touch();
@@ -272,6 +298,12 @@ export class Store {
     );
     if (!this.#readers.has(uplink.name)) this.#readers.set(uplink.name, readers);
     else for (const stream of STREAMS) this.#readers.get(uplink.name)?.[stream].overtake();
+  }
+
+  #timeOf(uplink: UplinkState, stored: StoredTime): SentTime {
+    const time = this.#parts.keeper.timeOf(stored);
+    if (time.clock === "unsynced") uplink.clocks.add(stored.bootId);
+    return time;
   }
 
   async #saved(uplink: UplinkState): Promise<void> {

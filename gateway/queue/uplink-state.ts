@@ -1,5 +1,6 @@
 import type { QueueReader } from "../core/queue.ts";
 import { type Gap, STREAMS, type StreamName } from "../core/record.ts";
+import { ClockDebt } from "./clock-debt.ts";
 import { Cursor, type CursorState } from "./cursor.ts";
 import type { CursorFile } from "./cursor-file.ts";
 import type { Row } from "./row.ts";
@@ -18,6 +19,8 @@ export class UplinkState {
   readonly name: string;
   readonly file: CursorFile;
   readonly cursors: PerStream<Cursor>;
+  /** In the same file as the cursors: whoever was acknowledged a record without a time is sure to be told its clock. */
+  readonly clocks: ClockDebt;
   readonly #gapListeners = new Set<() => void>();
   #slots: readonly Slot[];
   /** How it takes part; undefined while nobody has opened it in this run. */
@@ -31,11 +34,13 @@ export class UplinkState {
       slots: readonly Slot[];
       states: PerStream<CursorState>;
       onGap: (uplink: string, gap: Gap) => void;
+      clocks?: ClockDebt;
     },
   ) {
     this.name = name;
     this.file = parts.file;
     this.#slots = parts.slots;
+    this.clocks = parts.clocks ?? new ClockDebt();
     const gap = (found: Gap) => {
       parts.onGap(name, found);
       for (const listener of [...this.#gapListeners]) listener();
@@ -74,6 +79,7 @@ export class UplinkState {
     return {
       format: 1,
       uplink: this.name,
+      unsynced: this.clocks,
       streams: perStream((stream) => this.cursors[stream].state()),
     };
   }

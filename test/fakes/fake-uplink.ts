@@ -31,9 +31,9 @@ export class FakeUpstream {
     return last;
   }
 
-  /** Messages that are neither status nor gap. */
+  /** Messages that are neither status, gap nor clock. */
   records(): Sent[] {
-    return this.sent.filter(({ message }) => !/\/(status|gap)$/.test(message.topic));
+    return this.sent.filter(({ message }) => !/\/(status|gap|clock)$/.test(message.topic));
   }
 
   statuses(): Record<string, unknown>[] {

@@ -1,3 +1,4 @@
+import type { BootOffset } from "../../gateway/core/clock.ts";
 import { StorageError } from "../../gateway/core/errors.ts";
 import type { Lane, LaneRequest, Queue, QueueReader, QueueStats } from "../../gateway/core/queue.ts";
 import type { Content, Entry, Gap, NewRecord, StreamName } from "../../gateway/core/record.ts";
@@ -20,6 +21,7 @@ export class ListQueue implements Queue {
   readonly settleCalls: { stream: StreamName; seqs: readonly number[] }[] = [];
   readonly rejected: { stream: StreamName; seq: number; reason: string }[] = [];
   readonly settledGaps: Gap[] = [];
+  readonly settledClocks: string[] = [];
   readonly readCalls: LaneRequest[] = [];
   rewinds = 0;
   /** Settle, reject and settleGap wait for it. */
@@ -28,6 +30,9 @@ export class ListQueue implements Queue {
   failing = 0;
   readonly #rows: Record<StreamName, Row> = { events: row(), telemetry: row() };
   #gaps: Gap[] = [];
+  #clocks: BootOffset[] = [];
+  readonly #known = new Map<string, BootOffset>();
+  readonly #clockListeners = new Set<() => void>();
   readonly #gapListeners = new Set<() => void>();
   #waiting: (() => void)[] = [];
 
@@ -37,6 +42,21 @@ export class ListQueue implements Queue {
       (text): Content => ({ kind: "message", topic, payload: Buffer.from(text), qos: 1, retain: false }),
     );
     this.addContents(stream, contents);
+  }
+
+  /** What was read from now on, and what was read ahead, is corrected by this offset; a clock record is owed. */
+  learn(offset: BootOffset): void {
+    this.#clocks.push(offset);
+    this.#known.set(offset.bootId, offset);
+    for (const row of Object.values(this.#rows)) row.entries = row.entries.map((entry) => this.timed(entry));
+    for (const listener of this.#clockListeners) listener();
+  }
+
+  /** Entries that are there have no known time. */
+  unsync(): void {
+    for (const row of Object.values(this.#rows)) {
+      row.entries = row.entries.map((entry) => ({ ...entry, clock: "unsynced", wallMs: entry.monoMs }));
+    }
   }
 
   addContents(stream: StreamName, contents: readonly Content[]): void {
@@ -161,6 +181,29 @@ export class ListQueue implements Queue {
     await this.settleGate;
     this.settledGaps.push(gap);
     this.#gaps = this.#gaps.filter((one) => one.stream !== gap.stream || one.from !== gap.from || one.to !== gap.to);
+  }
+
+  clocks(_uplink: string): readonly BootOffset[] {
+    return [...this.#clocks];
+  }
+
+  onClock(_uplink: string, listener: () => void): () => void {
+    this.#clockListeners.add(listener);
+    return () => this.#clockListeners.delete(listener);
+  }
+
+  async settleClock(_uplink: string, bootId: string): Promise<void> {
+    await this.settleGate;
+    await this.#failIfTold();
+    this.settledClocks.push(bootId);
+    this.#clocks = this.#clocks.filter((one) => one.bootId !== bootId);
+  }
+
+  timed(entry: Entry): Entry {
+    const known = this.#known.get(entry.bootId);
+    if (entry.clock !== "unsynced" || known === undefined) return entry;
+    const { offsetMs, uncertaintyMs } = known;
+    return { ...entry, wallMs: entry.monoMs + offsetMs, clock: "corrected", uncertaintyMs };
   }
 
   stats(): QueueStats {

@@ -1,3 +1,4 @@
+import type { BootOffset } from "../../gateway/core/clock.ts";
 import { ConfigError, QueueFullError, StorageError } from "../../gateway/core/errors.ts";
 import type { Lane, LaneRequest, Queue, QueueReader, QueueStats } from "../../gateway/core/queue.ts";
 import { type Entry, type Gap, type NewRecord, STREAMS, type StreamName } from "../../gateway/core/record.ts";
@@ -143,6 +144,29 @@ export class MemoryQueue implements Queue {
     place.gaps = place.gaps.filter(
       (other) => other.stream !== gap.stream || other.from !== gap.from || other.to !== gap.to,
     );
+  }
+
+  /** Its records come as they were taken: whatever clock they had is all that is ever known. */
+  clocks(uplink: string): readonly BootOffset[] {
+    this.#check();
+    this.#place(uplink);
+    return [];
+  }
+
+  onClock(uplink: string, _listener: () => void): () => void {
+    this.#check();
+    this.#place(uplink);
+    return () => {};
+  }
+
+  async settleClock(uplink: string, _bootId: string): Promise<void> {
+    await Promise.resolve();
+    this.#check();
+    this.#place(uplink);
+  }
+
+  timed(entry: Entry): Entry {
+    return entry;
   }
 
   stats(): QueueStats {

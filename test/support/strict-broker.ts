@@ -100,9 +100,9 @@ export class StrictBroker {
   get publishes(): IPublishPacket[] {
     return this.sessions.flatMap((session) => session.publishes);
   }
-  /** Publishes that are neither status nor gap. */
+  /** Publishes that are neither status, gap nor clock. */
   get records(): IPublishPacket[] {
-    return this.publishes.filter(({ topic }) => !/\/(status|gap)$/.test(topic));
+    return this.publishes.filter(({ topic }) => !/\/(status|gap|clock)$/.test(topic));
   }
 
   async close(): Promise<void> {

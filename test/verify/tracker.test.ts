@@ -96,6 +96,12 @@ describe("completeness", () => {
     expect(only([enveloped(5, 4), enveloped(5, 3)])).toMatchObject({ conflicts: 0, duplicates: 1 });
   });
 
+  it("holds no later time against a record that was first sent corrected", () => {
+    const corrected = record(5, 4, { body: { ts: 2, values: { n: 5 } } });
+    const first = { ...corrected, properties: { ...corrected.properties, clock: "corrected" } };
+    expect(only([first, record(5, 4)])).toMatchObject({ conflicts: 0, duplicates: 1 });
+  });
+
   it("refuses impossible ids and predecessors", () => {
     const broken = (properties: Record<string, string>) => ({ payload: Buffer.from("{}"), properties });
     const tracker = tracked([

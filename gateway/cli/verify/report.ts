@@ -11,8 +11,21 @@ export function describeVerdict(verdict: Verdict): string {
   const lines = verdict.chains.flatMap(describeChain);
   if (verdict.malformed > 0) lines.push(`${verdict.malformed} messages with an impossible id, prev or gap`);
   if (verdict.other > 0) lines.push(`${count(verdict.other)} other messages without a record id`);
+  lines.push(...describeClock(verdict.clock));
   lines.push("", answer(verdict), "");
   return lines.join("\n");
+}
+
+function describeClock({ corrected, unsynced, covered, clockRecords }: Verdict["clock"]): string[] {
+  const lines: string[] = [];
+  if (corrected > 0) lines.push(`${count(corrected)} records with a corrected time`);
+  if (unsynced > 0) {
+    const known = covered === unsynced ? "all" : count(covered);
+    lines.push(
+      `${count(unsynced)} records without a known time; ${known} of them dated by ${count(clockRecords)} clock records`,
+    );
+  }
+  return lines;
 }
 
 /** One line: received, duplicates, missing, gaps. */

@@ -21,7 +21,15 @@ const chain = z.object({
   status: z.object({ lastTaken: z.number(), lastAcked: z.number() }).exactOptional(),
   statusBase: z.number().exactOptional(),
 });
-const state = z.object({ format: z.literal(1), malformed: z.number(), other: z.number(), chains: z.array(chain) });
+const boots = z.record(z.string(), z.number());
+const clocks = z.object({ corrected: z.number(), unsynced: boots, told: boots });
+const state = z.object({
+  format: z.literal(1),
+  malformed: z.number(),
+  other: z.number(),
+  clocks: clocks.exactOptional(),
+  chains: z.array(chain),
+});
 
 /** Reads what an earlier run saved; a file that does not exist is a first run. @throws UsageError naming the file. */
 export async function loadState(file: string, tracker: CompletenessTracker): Promise<void> {

@@ -1,3 +1,4 @@
+import { ClockBook, type ClockSummary, type SavedClocks } from "./clock-book.ts";
 import { type Range, RangeSet, union } from "./ranges.ts";
 import { type Heard, readMessage, type UserProperties } from "./wire.ts";
 
@@ -51,6 +52,8 @@ export interface Verdict {
   readonly other: number;
   /** Records told as lost in gaps whose count is exact. */
   readonly exactLoss: number;
+  /** Of the records received, those whose time was not known when they were taken. */
+  readonly clock: ClockSummary;
   /** Nothing is missing, no id came with two contents, nothing was malformed. */
   readonly complete: boolean;
   /** Everything up to what the last status of each chain says was taken is here. */
@@ -90,6 +93,7 @@ export interface TrackerState {
   readonly format: 1;
   readonly malformed: number;
   readonly other: number;
+  readonly clocks?: SavedClocks;
   readonly chains: readonly (Omit<Chain, "covered" | "told" | "gaps"> & {
     readonly covered: readonly Range[];
     readonly told: readonly Range[];
@@ -107,7 +111,8 @@ const RECENT_IDS = 16_384;
 export class CompletenessTracker {
   readonly #options: TrackerOptions;
   readonly #chains = new Map<string, Chain>();
-  readonly #recent = new Map<string, number>();
+  readonly #recent = new Map<string, { readonly crc: number; readonly clock: string }>();
+  #clocks = new ClockBook();
   #malformed = 0;
   #other = 0;
 
@@ -126,6 +131,7 @@ export class CompletenessTracker {
     if (heard.kind === "record") this.#record(heard);
     else if (heard.kind === "gap") this.#gap(heard);
     else if (heard.kind === "status") this.#status(heard, retained);
+    else if (heard.kind === "clock") this.#clocks.told(heard.gateway, heard.boot);
     else if (heard.kind === "malformed") this.#malformed += 1;
     else this.#other += 1;
   }
@@ -146,6 +152,7 @@ export class CompletenessTracker {
       malformed: this.#malformed,
       other: this.#other,
       exactLoss,
+      clock: this.#clocks.summary(),
       complete: missingRanges === 0 && conflicts === 0 && this.#malformed === 0,
       caughtUp:
         stated.length > 0 &&
@@ -159,6 +166,7 @@ export class CompletenessTracker {
       format: 1,
       malformed: this.#malformed,
       other: this.#other,
+      clocks: this.#clocks.save(),
       chains: [...this.#chains.values()].map((chain) => ({
         ...chain,
         covered: [...chain.covered],
@@ -172,6 +180,7 @@ export class CompletenessTracker {
   restore(state: TrackerState): void {
     this.#malformed = state.malformed;
     this.#other = state.other;
+    this.#clocks = ClockBook.of(state.clocks);
     this.#chains.clear();
     for (const saved of state.chains) {
       this.#chains.set(keyOf(saved), {
@@ -185,15 +194,18 @@ export class CompletenessTracker {
 
   #record(record: Extract<Heard, { kind: "record" }>): void {
     const chain = this.#chain(record);
-    if (chain.covered.has(record.seq)) {
+    const again = chain.covered.has(record.seq);
+    this.#clocks.record(record, again);
+    if (again) {
       chain.duplicates += 1;
       // A corrected clock rightly changes the body of a record that is sent again.
       const before = this.#recent.get(record.id);
-      if (before !== undefined && before !== record.crc && record.clock !== "corrected") chain.conflicts += 1;
+      const corrected = record.clock === "corrected" || before?.clock === "corrected";
+      if (before !== undefined && before.crc !== record.crc && !corrected) chain.conflicts += 1;
       return;
     }
     chain.received += 1;
-    this.#remember(record.id, record.crc);
+    this.#remember(record);
     const lane = record.historical ? "historical" : "live";
     if (record.seq < chain.lane[lane]) chain.outOfOrder += 1;
     else chain.lane[lane] = record.seq;
@@ -276,8 +288,8 @@ export class CompletenessTracker {
     return chain;
   }
 
-  #remember(id: string, crc: number): void {
-    this.#recent.set(id, crc);
+  #remember({ id, crc, clock }: Extract<Heard, { kind: "record" }>): void {
+    this.#recent.set(id, { crc, clock });
     if (this.#recent.size <= (this.#options.recentIds ?? RECENT_IDS)) return;
     const oldest = this.#recent.keys().next();
     if (!oldest.done) this.#recent.delete(oldest.value);

@@ -13,6 +13,8 @@ export type Heard =
       readonly id: string;
       readonly historical: boolean;
       readonly clock: string;
+      /** Boot whose clock was not set when it was sent. */
+      readonly boot?: string;
       readonly quality?: string;
       /** crc32 of what the record says, without the envelope (whose `prev` may change when it is sent again). */
       readonly crc: number;
@@ -44,6 +46,11 @@ export type Heard =
         readonly lastAcked: number;
       }[];
     }
+  | {
+      readonly kind: "clock";
+      readonly gateway: string;
+      readonly boot: string;
+    }
   /** Not one of ours, or without an id. */
   | { readonly kind: "other" }
   /** It has an id, but what it says cannot be. */
@@ -66,6 +73,7 @@ export function readMessage(payload: Uint8Array, properties: UserProperties): He
   }
   if (json["type"] === "gap") return gap(json);
   if (json["type"] === "status") return status(json);
+  if (json["type"] === "clock") return clock(json);
   return { kind: "other" };
 }
 
@@ -80,6 +88,7 @@ function record(get: (key: string) => string | undefined, crc: number, body: unk
     return { kind: "malformed", why: `prev "${get("prev") ?? ""}" of ${id} is not below its seq` };
   }
   const quality = get("quality");
+  const boot = get("boot");
   return {
     kind: "record",
     gateway,
@@ -94,6 +103,7 @@ function record(get: (key: string) => string | undefined, crc: number, body: unk
     crc,
     body,
     ...(quality === undefined ? {} : { quality }),
+    ...(boot === undefined ? {} : { boot }),
   };
 }
 
@@ -135,6 +145,15 @@ function status(json: Record<string, unknown>): Heard {
       return [{ stream, epoch: text(row["epoch"]) ?? "", chain: text(row["chain"]) ?? "", lastTaken, lastAcked }];
     }),
   };
+}
+
+function clock(json: Record<string, unknown>): Heard {
+  const { gateway, boot, offset, uncertainty } = json;
+  if (typeof gateway !== "string" || typeof boot !== "string") return { kind: "other" };
+  if (!Number.isFinite(offset) || !Number.isFinite(uncertainty)) {
+    return { kind: "malformed", why: `a clock record of boot ${boot.slice(0, 80)} without offset and uncertainty` };
+  }
+  return { kind: "clock", gateway, boot };
 }
 
 function isSeq(value: unknown): value is number {

@@ -6,7 +6,11 @@ import { quote } from "./json.ts";
 type Pair = readonly [string, string];
 
 /** Pairs that repeat in every message. */
-const CLOCK: Readonly<Record<string, Pair>> = { synced: ["clock", "synced"], unsynced: ["clock", "unsynced"] };
+const CLOCK: Readonly<Record<string, Pair>> = {
+  synced: ["clock", "synced"],
+  unsynced: ["clock", "unsynced"],
+  corrected: ["clock", "corrected"],
+};
 const QUALITY: Readonly<Record<Quality, Pair>> = {
   good: ["quality", "good"],
   stale: ["quality", "stale"],
@@ -47,15 +51,24 @@ export function properties(
   if (quality !== undefined) pairs.push(QUALITY[quality]);
   if (historical) pairs.push(HISTORICAL);
   if (entry.clock === "unsynced") pairs.push(["boot", entry.bootId], ["mono", String(Math.round(entry.monoMs))]);
+  if (entry.uncertaintyMs !== undefined) pairs.push(["uncertainty", String(entry.uncertaintyMs)]);
+  if (isDated(entry)) pairs.push(["ts", String(Math.round(entry.wallMs))]);
   return pairs;
 }
 
-/** The same as a JSON object, for the body; `prev`, `historical` and `mono` are numbers there. */
+/** A captured message has no `ts` of ours in its body: a corrected time that is told nowhere would be none. */
+function isDated({ clock, content }: Entry): boolean {
+  return clock === "corrected" && content.kind === "message";
+}
+
+/** The same as a JSON object, for the body; `prev`, `historical`, `mono`, `uncertainty` and `ts` are numbers there. */
 export function envelope(entry: Entry, { gatewayId, historical }: EncodeContext, quality: Quality | undefined): string {
   const id = idOf(entry, gatewayId);
   let text = `{"id":${JSON.stringify(id)},"prev":${entry.prev},"chain":${quote(entry.chain)},"clock":"${entry.clock}"`;
   if (historical) text += `,"historical":1`;
   if (quality !== undefined) text += `,"quality":"${quality}"`;
   if (entry.clock === "unsynced") text += `,"boot":${quote(entry.bootId)},"mono":${Math.round(entry.monoMs)}`;
+  if (entry.uncertaintyMs !== undefined) text += `,"uncertainty":${entry.uncertaintyMs}`;
+  if (isDated(entry)) text += `,"ts":${Math.round(entry.wallMs)}`;
   return `${text}}`;
 }

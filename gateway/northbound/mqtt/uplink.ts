@@ -70,7 +70,7 @@ export class MqttUplink implements Uplink {
   async #negotiate(signal: AbortSignal): Promise<{ socket: Socket; ask: Ask; connack: IConnackPacket }> {
     let ask = this.#firstAsk();
     for (;;) {
-      const socket = await dial(this.#options, this.#context.path, signal);
+      const socket = await dial(this.#options, this.#context, signal);
       // Until the connection takes over, an error shows in the handshake or in what follows it.
       socket.on("error", () => {});
       const answer = await this.#ask(socket, ask, signal);

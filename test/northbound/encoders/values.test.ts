@@ -107,6 +107,27 @@ describe("values encoder: samples", () => {
     expect(message.properties).toContainEqual(["quality", "stale"]);
   });
 
+  it("tells a corrected time with its uncertainty", () => {
+    const corrected = { clock: "corrected", uncertaintyMs: 51, wallMs: 1_780_000_000_000.6 } as const;
+    const message = encode(entry(samples({ value: 1 }), corrected));
+    expect(message.properties).toContainEqual(["clock", "corrected"]);
+    expect(message.properties).toContainEqual(["uncertainty", "51"]);
+    expect(message.properties.map(([name]) => name)).not.toContain("boot");
+    expect(JSON.parse(message.text)["ts"]).toBe(1_780_000_000_001);
+    const enveloped = JSON.parse(encode(entry(samples({ value: 1 }), corrected), true).text);
+    expect(enveloped).toMatchObject({ _m: { clock: "corrected", uncertainty: 51 }, ts: 1_780_000_000_001 });
+    expect(enveloped["_m"]).not.toHaveProperty("ts");
+  });
+
+  it("tells the corrected time of a captured message beside its body", () => {
+    const corrected = { clock: "corrected", uncertaintyMs: 51, wallMs: 1_780_000_000_000.6 } as const;
+    const message = encode(entry(captured("x"), corrected));
+    expect(message.text).toBe("x");
+    expect(message.properties).toContainEqual(["ts", "1780000000001"]);
+    const enveloped = JSON.parse(encode(entry(captured("x"), corrected), true).text);
+    expect(enveloped["_m"]).toMatchObject({ clock: "corrected", uncertainty: 51, ts: 1_780_000_000_001 });
+  });
+
   it("tells boot and monotonic time only while the clock is unsynced", () => {
     const message = encode(entry(samples({ value: 1 }), { clock: "unsynced" }));
     expect(message.properties.slice(3)).toEqual([
