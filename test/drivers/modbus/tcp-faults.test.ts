@@ -25,7 +25,7 @@ async function connected(
   counts = new FrameCounts();
   server = new ScriptedServer(script);
   const port = await server.start();
-  driver = driverOf({ transport: { type: "tcp", host: "127.0.0.1", port }, timeout: "60ms", ...options }, counts);
+  driver = driverOf({ transport: { type: "tcp", host: "127.0.0.1", port }, timeout: "120ms", ...options }, counts);
   await driver.connect(live());
 }
 
@@ -62,16 +62,19 @@ describe("modbus tcp", () => {
   it("does not use the id of a late answer again, even after all 65536 others", async () => {
     let held: Buffer | undefined;
     const ids = new Set<number>();
-    await connected((question, socket, index) => {
-      if (index === 0) {
-        held = answerTo(question);
-        return;
-      }
-      ids.add(question.readUInt16BE(0));
-      socket.write(
-        index === 66_000 ? Buffer.concat([held ?? Buffer.alloc(0), answerTo(question)]) : answerTo(question),
-      );
-    });
+    await connected(
+      (question, socket, index) => {
+        if (index === 0) {
+          held = answerTo(question);
+          return;
+        }
+        ids.add(question.readUInt16BE(0));
+        socket.write(
+          index === 66_000 ? Buffer.concat([held ?? Buffer.alloc(0), answerTo(question)]) : answerTo(question),
+        );
+      },
+      { timeout: "1s" },
+    );
     await expect(readAll(driver, OTHER)).rejects.toBeInstanceOf(TimeoutError);
     const [request] = driver.plan(DEVICE, DEVICE.tags, {});
     if (!request) throw new Error("nothing planned");
