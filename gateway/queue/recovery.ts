@@ -2,6 +2,7 @@ import { ConfigError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import { type Gap, STREAMS, type StreamName } from "../core/record.ts";
 import { ClockDebt } from "./clock-debt.ts";
+import type { CursorState } from "./cursor.ts";
 import { CursorFile } from "./cursor-file.ts";
 import type { Folders } from "./folders.ts";
 import type { Health } from "./health.ts";
@@ -75,7 +76,8 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
     for (const [name, slots] of known.uplinks) {
       const file = new CursorFile(folders.state(`cursor-${name}`), `cursor ${name}`, parts.health, onWritten);
       files.set(name, file);
-      uplinks.set(name, await uplinkOf(name, slots, file, rows, parts));
+      const lostCursor = () => perStream((stream) => owedWithoutCursor(rows[stream], starts[stream], lost));
+      uplinks.set(name, await uplinkOf(name, slots, file, { rows, lostCursor }, parts));
     }
     for (const uplink of uplinks.values()) settleLosses(uplink, rows, starts, lost, before.epoch);
     await Promise.all([...uplinks.values()].map((uplink) => uplink.file.flush()));
@@ -170,14 +172,23 @@ async function uplinkOf(
   name: string,
   slots: readonly Slot[],
   file: CursorFile,
-  rows: PerStream<Row>,
+  { rows, lostCursor }: { rows: PerStream<Row>; lostCursor: () => PerStream<CursorState> },
   { log, onGap }: RecoveryParts,
 ): Promise<UplinkState> {
   const { content } = await file.open();
   const found = cursorStates(content);
   if (!found) log.error({ uplink: name }, "cursor was lost, everything retained is sent again");
-  const states = found ?? perStream((stream) => owedAll(rows[stream].segments, rows[stream].nextSeq, true));
+  const states = found ?? lostCursor();
   return new UplinkState(name, { file, rows, slots, states, onGap, clocks: ClockDebt.of(content) });
+}
+
+/** What was set aside and what a power cut took is owed too, so that it becomes a gap. */
+function owedWithoutCursor(row: Row, { next, unclean }: Start, lost: readonly LostSegment[]): CursorState {
+  const aside = lost.flatMap(({ stream, from, to }) =>
+    stream === row.stream ? { first: from, last: Math.min(to, next - 1) } : [],
+  );
+  const held = [...row.segments.all, ...aside].sort((a, b) => a.first - b.first);
+  return owedAll(held, next, unclean ? Math.max(1, next - LOST_MARK_JUMP) : undefined);
 }
 
 function settleLosses(

@@ -264,7 +264,7 @@ export class Store {
     const states = perStream((stream) => {
       const { segments, nextSeq, tail } = rows[stream];
       // What is being written at this moment has its seqs already.
-      return reader.from === "now" ? owedFrom(nextSeq) : owedAll(segments, tail + 1, false);
+      return reader.from === "now" ? owedFrom(nextSeq) : owedAll(segments.all, tail + 1);
     });
     await file.open();
     const uplink = new UplinkState(name, { file, rows, slots, states, onGap });

@@ -4,7 +4,6 @@ import { ClockDebt } from "./clock-debt.ts";
 import { Cursor, type CursorState } from "./cursor.ts";
 import type { CursorFile } from "./cursor-file.ts";
 import type { Row } from "./row.ts";
-import type { SegmentList } from "./segment.ts";
 import type { Slot } from "./slots.ts";
 
 export type PerStream<T> = Readonly<Record<StreamName, T>>;
@@ -91,19 +90,23 @@ export function owedFrom(seq: number): CursorState {
 }
 
 /**
- * Owes everything that is retained, and everything from `next` on; `withTail` also what may have been between the last
- * record on disk and `next`.
+ * Owes everything that is retained, and everything from `next` on. `tail` is the first seq that may have been given and
+ * is on no disk: what follows the last record up to `next` is owed as well, from there at most; absent where nothing is.
  */
-export function owedAll(segments: SegmentList, next: number, withTail: boolean): CursorState {
+export function owedAll(
+  held: readonly { readonly first: number; readonly last: number }[],
+  next: number,
+  tail?: number,
+): CursorState {
   const owed: { from: number; to: number | null; prev: number }[] = [];
-  for (const { first, last } of segments.all) {
+  for (const { first, last } of held) {
     const before = owed.at(-1);
     if (before?.to === first - 1) before.to = last;
     else if (last >= first) owed.push({ from: first, to: last, prev: 0 });
   }
   const before = owed.at(-1);
-  if (before?.to && (withTail || before.to >= next - 1)) before.to = null;
-  else owed.push({ from: next, to: null, prev: 0 });
+  if (before?.to && (tail !== undefined || before.to >= next - 1)) before.to = null;
+  else owed.push({ from: tail ?? next, to: null, prev: 0 });
   return { owed, gaps: [], done: {} };
 }
 

@@ -12,11 +12,13 @@ import { type Call, parseTrace, TRACED } from "./power-cut/trace.ts";
  * Power cuts, without pulling a plug: the system calls of a real process are written down by strace; a simulated disk
  * is told them one by one and left, after any of them, as a power cut could leave it. What is opened then holds all
  * that had been acknowledged as durable by that call, and tells of the rest.
- * MILLRACE_CUT_POINTS (default 40 a model; long run 600), MILLRACE_SEED.
+ * MILLRACE_CUT_POINTS (default 40 a model; long run 600), MILLRACE_SEED. With MILLRACE_KEEP the traces and the stores of
+ * failed cuts stay; MILLRACE_CUT_TRACE names the folder of such traces, to cut them again.
  */
 const points = Number(process.env["MILLRACE_CUT_POINTS"] ?? 40);
 const random = new Random(seedOf(process.env["MILLRACE_SEED"]));
-const home = scratch("cut");
+const given = process.env["MILLRACE_CUT_TRACE"];
+const home = given === undefined ? scratch("cut") : { path: given, remove: () => {} };
 const checker = new StoreChecker();
 const program = join(root, "test", "faults", "programs", "queue-load.mjs");
 const dataDir = join(home.path, "data");
@@ -32,6 +34,7 @@ afterAll(() => {
 async function traced(name: string, settings: object, end: RegExp): Promise<string[]> {
   const strace = needProgram("strace", "strace");
   const file = join(home.path, name);
+  if (given !== undefined) return readFileSync(file, "latin1").split("\n");
   const what = ["-f", "-y", "-xx", "-s", "4000000", "-o", file, "-e", `trace=${TRACED}`, "-e", "signal=none"];
   const options = { dataDir, report, ...settings };
   const child = new Process(strace, [...what, process.execPath, program, JSON.stringify(options)], {
@@ -53,12 +56,12 @@ async function trace(): Promise<Call[]> {
   return parseTrace([...lines, ...(await traced("trace-2", second, /^idle/))]);
 }
 
-/** Everything but appending to a log: segments made, sealed, opened and removed, state written, folders changed. */
+/** What changes the disk but appending to a log: segments made, sealed, opened and removed, state written. */
 function isPhase(call: Call): boolean {
-  if (call.kind === "close") return false;
+  if (call.kind === "close" || (call.kind === "open" && !call.flags.includes("O_CREAT"))) return false;
   if (call.kind === "rename" || call.kind === "link") return call.from.startsWith(dataDir);
   if (!call.path.startsWith(dataDir)) return false;
-  return !(call.path.endsWith(".log") && (call.kind === "write" || call.kind === "sync"));
+  return !(/\/(LOG|\d+\.log)$/.test(call.path) && (call.kind === "write" || call.kind === "sync"));
 }
 
 /** Indices of calls after which the power is cut: as many of the phases as there may be, and others. */

@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../gateway/core/errors.ts";
@@ -242,6 +242,30 @@ describe("a store that lost", () => {
       [4, 3],
     ]);
     expect(again.gaps("up")).toMatchObject([{ from: 5, to: 10_000, reason: "power-loss" }]);
+  });
+
+  it("its cursor and a whole segment tells of what was in it", async () => {
+    const { folder, queue } = await running();
+    await queue.append("events", messages(4));
+    const copy = await killed(folder, "lost-both");
+    const row = join(copy, "queue", "events");
+    for (const name of await readdir(row)) await rm(join(row, name, "CURRENT"));
+    await writeFile(join(copy, "state", "cursor-up"), Buffer.alloc(32 * 1024, 0x5a));
+    const again = await startedQueue(copy);
+    await again.open("up", reader());
+    expect(again.gaps("up")[0]).toMatchObject({ from: 1, exact: false });
+    expect(again.gaps("up").at(-1)).toMatchObject({ to: 10_000, exact: false });
+  });
+
+  it("its cursor and every segment of a stream tells of what may have been in them", async () => {
+    const { folder, queue } = await running();
+    await queue.append("telemetry", messages(4));
+    const copy = await killed(folder, "lost-all");
+    await rm(join(copy, "queue", "telemetry"), { recursive: true });
+    await writeFile(join(copy, "state", "cursor-up"), Buffer.alloc(32 * 1024, 0x5a));
+    const again = await startedQueue(copy);
+    await again.open("up", reader());
+    expect(again.gaps("up")).toMatchObject([{ stream: "telemetry", from: 1, to: 10_000, reason: "power-loss" }]);
   });
 
   it("its list of uplinks still delivers everything, and gives no slot twice", async () => {

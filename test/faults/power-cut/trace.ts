@@ -38,7 +38,7 @@ export function parseTrace(lines: Iterable<string>): Call[] {
 }
 
 function callOf(text: string, since: number): Call | undefined {
-  const match = /^(\w+)\((.*)\) += (-?\d+)/s.exec(text);
+  const match = /^(\w+)\((.*?) *\) += (-?\d+)/s.exec(text);
   if (!match) return undefined;
   const [, name = "", args = "", result = ""] = match;
   if (Number(result) < 0) return undefined;
@@ -57,11 +57,11 @@ function callOf(text: string, since: number): Call | undefined {
     case "writev":
     case "pwrite64": {
       const data = Buffer.concat(texts).subarray(0, Number(result));
-      const at = name === "pwrite64" ? { at: Number(/, (\d+)$/.exec(args)?.[1]) } : {};
+      const at = name === "pwrite64" ? { at: numberAtEnd(args) } : {};
       return { kind: "write", fd: Number(fd), path: file, data, ...at };
     }
     case "ftruncate":
-      return { kind: "truncate", path: file, size: Number(/, (\d+)$/.exec(args)?.[1]) };
+      return { kind: "truncate", path: file, size: numberAtEnd(args) };
     case "fsync":
     case "fdatasync":
       return { kind: "sync", path: file, since };
@@ -82,4 +82,10 @@ function callOf(text: string, since: number): Call | undefined {
     default:
       throw new Error(`unknown call in the trace: ${text.slice(0, 200)}`);
   }
+}
+
+function numberAtEnd(args: string): number {
+  const number = Number(/, (\d+)$/.exec(args)?.[1]);
+  if (Number.isNaN(number)) throw new Error(`no number at the end of ${args.slice(-100)}`);
+  return number;
 }
