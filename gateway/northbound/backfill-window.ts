@@ -12,6 +12,9 @@ const AIM_MOST_MS = 40;
 const STEP_UP = 0.1;
 const STEP_DOWN = 0.25;
 const GAIN = 0.5;
+/** While the window is below this part of bandwidth × base round trip, it grows by more. */
+const BACK_TO = 0.9;
+const STEP_BACK = 0.3;
 /** Round trips over which the greatest delivery rate counts. */
 const RATE_ROUNDS = 10;
 /** The base round trip is the least of so many spans of this length, so that a longer way is learnt in the end. */
@@ -112,7 +115,7 @@ export class BackfillWindow {
     else if (nowMs < this.#settlesAtMs) return;
     else if (this.#breath !== "none") this.#breath = this.#breath === "due" ? "taken" : "none";
     else if (this.#starting) this.#start(queued <= aim, full);
-    else this.#steer((aim - queued) / aim, Math.min(STEP_UP, (GAIN * aim) / base), full);
+    else this.#steer((aim - queued) / aim, this.#stepOf(aim, base), full);
   }
 
   #halve(nowMs: number, roundTripMs: number): void {
@@ -130,6 +133,12 @@ export class BackfillWindow {
     }
     this.#starting = false;
     this.#set(Math.min(this.#bytes, (this.bytesPerSecond / 1000) * this.baseMs));
+  }
+
+  /** Quickly back, after halving, to what the link has carried of late. */
+  #stepOf(aimMs: number, baseMs: number): number {
+    const carried = (this.bytesPerSecond / 1000) * baseMs;
+    return this.#bytes < BACK_TO * carried ? STEP_BACK : Math.min(STEP_UP, (GAIN * aimMs) / baseMs);
   }
 
   /** `room` is 1 when nothing queues, 0 at what is aimed at, and less when more queues. */

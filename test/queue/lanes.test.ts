@@ -4,6 +4,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Entry, Gap, NewRecord } from "../../gateway/core/record.ts";
 import type { LevelQueue } from "../../gateway/queue/level-queue.ts";
+import { LevelSegments } from "../../gateway/queue/level-segments.ts";
+import type { SegmentStore } from "../../gateway/queue/segment-store.ts";
 import { message, messages, reader, seqsOf, startedQueue, testFolder, textOf } from "./support.ts";
 
 type Two = "live" | "backfill";
@@ -88,6 +90,51 @@ describe("two lanes over many segments", () => {
     const rest = seqsOf(await readAll(queue, "backfill"));
     const told = queue.gaps("up").reduce((sum, { count }) => sum + count, 0);
     expect(told + rest.length + backfill.length + live.length).toBe(nextSeq - 1);
+  });
+});
+
+describe("a record that cannot be read where the lanes meet", () => {
+  /** An engine in which these records are gone. */
+  function without(...seqs: readonly number[]): SegmentStore {
+    const engine = new LevelSegments(64 * 1024);
+    return {
+      create: async (folder, header) => {
+        const open = await engine.create(folder, header);
+        const { read } = open;
+        open.read = async (...args) => (await read.apply(open, args)).filter(({ seq }) => !seqs.includes(seq));
+        return open;
+      },
+      open: (folder, base) => engine.open(folder, base),
+      header: (folder) => engine.header(folder),
+    };
+  }
+
+  it.each([
+    { lane: "live", lost: 101, prev: 100 },
+    { lane: "backfill", lost: 100, prev: 99 },
+  ])("is a gap of its own in the lane $lane, after the record before it", async ({ lost, prev }) => {
+    const queue = await startedQueue(await testFolder(), { engine: without(lost) });
+    await queue.open("up", reader());
+    await queue.append("telemetry", messages(100));
+    const backfill = await readAll(queue, "backfill", 50);
+    await queue.append("telemetry", messages(20, 101));
+    const live = await readAll(queue, "live", lost === 101 ? 19 : 20);
+    backfill.push(...(await readAll(queue, "backfill")));
+    expect([...seqsOf(backfill), ...seqsOf(live)]).toEqual(upTo(1, 120).filter((seq) => seq !== lost));
+    expect(queue.gaps("up")).toMatchObject([{ from: lost, to: lost, prev, count: 1, reason: "damaged", exact: true }]);
+  });
+
+  it("is none where the last records before it are of others", async () => {
+    const queue = await startedQueue(await testFolder(), { engine: without(99, 100) });
+    await queue.open("up", reader(["plant/#"]));
+    await queue.append("telemetry", [...messages(98), ...messages(2, 99, "office/b")]);
+    const some = await readAll(queue, "backfill", 50);
+    await queue.append("telemetry", messages(20, 101));
+    some.push(...(await readAll(queue, "backfill")));
+    const live = await readAll(queue, "live", 20);
+    expect([...seqsOf(some), ...seqsOf(live)]).toEqual([...upTo(1, 98), ...upTo(101, 120)]);
+    expect(live[0]?.prev).toBe(98);
+    expect(queue.gaps("up")).toEqual([]);
   });
 });
 
