@@ -7,14 +7,19 @@ export interface BackoffOptions {
   readonly stableMs: number;
 }
 
+/** The least pause grows to this many times the base. */
+const LEAST_GROWS_TO = 12;
+
 /**
- * Decorrelated jitter: each pause is drawn between the base and three times the one before, up to the cap, so that a
- * fleet that lost its server together does not come back together. The first pause after a stable connection is short.
+ * Decorrelated jitter: each pause is drawn between a floor and three times the one before, up to the cap, so that a
+ * fleet that lost its server together does not come back together. The floor is the base, twice the base, … so that luck
+ * never makes it more than 60 attempts in ten minutes. The first pause after a stable connection is short.
  */
 export class Backoff {
   readonly #options: BackoffOptions;
   readonly #random: () => number;
   #previousMs = 0;
+  #inRow = 0;
 
   constructor(options: BackoffOptions, random: () => number = Math.random) {
     this.#options = options;
@@ -27,10 +32,13 @@ export class Backoff {
     if (stableForMs >= stableMs) this.#previousMs = 0;
     if (this.#previousMs === 0) {
       this.#previousMs = baseMs;
+      this.#inRow = 0;
       return Math.min(capMs, baseMs * (0.1 + 0.4 * this.#random()));
     }
-    const upper = Math.max(baseMs, this.#previousMs * 3);
-    this.#previousMs = Math.min(capMs, baseMs + this.#random() * (upper - baseMs));
+    this.#inRow++;
+    const lower = baseMs * Math.min(this.#inRow, LEAST_GROWS_TO);
+    const upper = Math.max(lower, this.#previousMs * 3);
+    this.#previousMs = Math.min(capMs, lower + this.#random() * (upper - lower));
     return this.#previousMs;
   }
 }
