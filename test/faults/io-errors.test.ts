@@ -68,7 +68,7 @@ async function attached(name: string, inject: readonly string[], idle: boolean):
     dataDir,
     report,
     wait: true,
-    idle,
+    idle: idle ? 1 : 0,
     queue: { segment: 64 * 1024, sync: 50, telemetryPolicy: "refuse" },
   };
   const child = new Process(process.execPath, [program, JSON.stringify(settings)], {

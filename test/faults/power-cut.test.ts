@@ -50,8 +50,18 @@ async function traced(name: string, settings: object, end: RegExp): Promise<stri
 /** Two lives: the first is killed and leaves its segments open; the second opens, delivers, removes and goes on. */
 async function trace(): Promise<Call[]> {
   const common = { lanes: 2, batch: [1, 5], size: [20, 3000], pauseMs: 4, queue: { segment: 64 * 1024, sync: 100 } };
-  const first = { ...common, round: 1, seed: random.whole(0, 2 ** 31), appends: 30, settle: 0.4, idle: true };
-  const second = { ...common, round: 2, seed: random.whole(0, 2 ** 31), appends: 30, settle: 1, idle: true };
+  // The end of the first life is still in the page cache when the second begins.
+  const unsynced = { ...common.queue, sync: 60_000 };
+  const first = {
+    ...common,
+    round: 1,
+    seed: random.whole(0, 2 ** 31),
+    appends: 30,
+    settle: 0.4,
+    idle: 1500,
+    queue: unsynced,
+  };
+  const second = { ...common, round: 2, seed: random.whole(0, 2 ** 31), appends: 30, settle: 1, idle: 1500 };
   const lines = await traced("trace-1", first, /^idle/);
   return parseTrace([...lines, ...(await traced("trace-2", second, /^idle/))]);
 }
@@ -131,6 +141,10 @@ describe("a power cut after any system call", () => {
       disk.apply(call);
       if (call.kind === "write" && call.path === report) ledger.take(call.data.toString());
       if (at.has(index)) await cut(disk, `after call ${index} (${nameOf(call)})`, ledger, results);
+    }
+    // The simulated disk went the way of the real one.
+    for (const [path, content] of disk.contents()) {
+      expect(content.equals(readFileSync(join(dataDir, path))), `${path} as simulated`).toBe(true);
     }
     const { acknowledged, wrong } = ledger;
     const { failures, duplicates, mostCut } = results;

@@ -124,6 +124,19 @@ export class Disk {
     write(this.#root, target);
   }
 
+  /** Every file as it is while the power is on, by its path below the root. */
+  contents(): Map<string, Buffer> {
+    const found = new Map<string, Buffer>();
+    const visit = (folder: Folder, path: string) => {
+      for (const [name, entry] of folder.entries) {
+        if (entry instanceof Folder) visit(entry, join(path, name));
+        else found.set(join(path, name), entry.pending.reduce(put, Buffer.from(entry.disk)));
+      }
+    };
+    visit(this.#root, "");
+    return found;
+  }
+
   #survivors(model: Model, count: number, random: Random): boolean[] {
     if (model === "dirs-dropped") return [];
     if (model === "dirs-reordered") return Array.from({ length: count }, () => random.chance(0.5));

@@ -23,10 +23,13 @@ export function parseTrace(lines: Iterable<string>): Call[] {
     const match = /^(\d+) +(.*)$/.exec(line);
     if (!match) continue;
     const [, thread = "", text = ""] = match;
-    if (text.endsWith("<unfinished ...>")) {
+    // The number of a closed file may be given to another thread before the call is over: it is free from the start.
+    if (/^close\(.*<unfinished \.\.\.>$/.test(text))
+      calls.push({ kind: "close", fd: Number(/^close\((\d+)/.exec(text)?.[1]) });
+    else if (text.endsWith("<unfinished ...>")) {
       begun.set(thread, { text: text.slice(0, -"<unfinished ...>".length), since: calls.length });
-      continue;
     }
+    if (text.endsWith("<unfinished ...>")) continue;
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(text);
     const start = resumed ? begun.get(thread) : undefined;
     if (resumed && !start) continue;

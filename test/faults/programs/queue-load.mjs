@@ -32,8 +32,8 @@ const options = {
   pauseMs: 0,
   /** Reports the size of logs. */
   logs: false,
-  /** Instead of closing the queue at the end, say so and wait to be killed. */
-  idle: false,
+  /** Instead of closing the queue at the end, be quiet for so many milliseconds, say so, and wait to be killed. */
+  idle: 0,
   /** Wait for a line on stdin before the queue is started. */
   wait: false,
   queue: {},
@@ -202,7 +202,8 @@ try {
   }, 100);
   await Promise.race([Promise.all(writing), ...(options.appends === 0 ? [toldTo("stop")] : []), ...reading]);
   clearInterval(watch);
-  if (options.idle) {
+  if (options.idle > 0) {
+    await pause(options.idle);
     say("idle");
     await toldTo("exit");
   }
