@@ -114,15 +114,13 @@ export class LevelQueue implements Queue {
     const folders = new Folders(dataDir);
     const health = new Health(log);
     const totals = new Totals();
-    const engine = this.#parts.engine ?? new LevelSegments(options.segment);
-    const shelf = new Shelf(engine, (bytes) => {
-      totals.bytesWritten += bytes;
-    });
-    const lock = new FolderLock(dataDir);
-    const onGap = gapCounter(metrics);
     const onWritten = (bytes: number) => {
       totals.bytesWritten += bytes;
     };
+    const engine = this.#parts.engine ?? new LevelSegments(options.segment, onWritten);
+    const shelf = new Shelf(engine, onWritten);
+    const lock = new FolderLock(dataDir);
+    const onGap = gapCounter(metrics);
     const keeper = new ClockKeeper({ clock, path: folders.state("boots"), log, metrics, onWritten });
     try {
       await refuseNewer(dataDir);

@@ -1,9 +1,12 @@
+import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import type { Source } from "../core/record.ts";
+import { namesIn } from "./files.ts";
 import { openKept } from "./keep.ts";
 import { AFTER_RECORDS, HEADER_KEY, seqKey, seqOfKey, sourceOfKey } from "./keys.ts";
 import { isPlain, LogSegment } from "./log-segment.ts";
 import { decodeHeader, decodeSource, type SegmentHeader } from "./meta.ts";
+import { Runway } from "./runway.ts";
 import type { OpenSegment, Pair, SegmentStore, StoredRecord } from "./segment-store.ts";
 
 type Level = ClassicLevel<Buffer, Buffer>;
@@ -15,10 +18,17 @@ const MIB = 1024 * 1024;
  * version opened them with LevelDB, which made tables of the logs.
  */
 export class LevelSegments implements SegmentStore {
+  readonly #segmentBytes: number;
   readonly #writeBufferBytes: number;
+  readonly #onZeros: (bytes: number) => void;
 
-  /** `segmentBytes`: size at which a segment is sealed. The write buffer is larger, so it stays one log file. */
-  constructor(segmentBytes: number) {
+  /**
+   * `segmentBytes`: size at which a segment is sealed. The write buffer is larger, so it stays one log file. `onZeros` is
+   * told what was written ahead of logs, beside the records.
+   */
+  constructor(segmentBytes: number, onZeros: (bytes: number) => void = () => {}) {
+    this.#segmentBytes = segmentBytes;
+    this.#onZeros = onZeros;
     this.#writeBufferBytes = Math.min(Math.max(segmentBytes * 2, 4 * MIB), 256 * MIB);
   }
 
@@ -27,11 +37,13 @@ export class LevelSegments implements SegmentStore {
     await db.open();
     try {
       await db.put(header.key, header.value, { sync: false });
+      const log = (await namesIn(folder)).find((name) => name.endsWith(".log"));
+      const runway = log === undefined ? undefined : new Runway(join(folder, log), this.#segmentBytes, this.#onZeros);
+      return new LevelSegment(db, decodeHeader(header.value), new Map(), runway);
     } catch (error) {
       await db.close().catch(() => {});
       throw error;
     }
-    return new LevelSegment(db, decodeHeader(header.value), new Map());
   }
 
   async open(folder: string, base: number): Promise<OpenSegment> {
@@ -81,9 +93,11 @@ class LevelSegment implements OpenSegment {
   readonly header: SegmentHeader | undefined;
   readonly #db: Level;
   readonly #sources: Map<number, Source>;
+  readonly #runway: Runway | undefined;
 
-  constructor(db: Level, header: SegmentHeader | undefined, sources: Map<number, Source>) {
+  constructor(db: Level, header: SegmentHeader | undefined, sources: Map<number, Source>, runway?: Runway) {
     this.#db = db;
+    this.#runway = runway;
     this.header = header;
     this.#sources = sources;
   }
@@ -91,7 +105,12 @@ class LevelSegment implements OpenSegment {
   async write(pairs: readonly Pair[], sync: boolean): Promise<void> {
     // Six times as fast as an array of operations, which is cloned piece by piece.
     const batch = this.#db.batch();
-    for (const { key, value } of pairs) batch.put(key, value);
+    let bytes = 0;
+    for (const { key, value } of pairs) {
+      batch.put(key, value);
+      bytes += key.length + value.length;
+    }
+    await this.#runway?.before(pairs.length, bytes, sync);
     await batch.write({ sync });
   }
 
@@ -118,6 +137,7 @@ class LevelSegment implements OpenSegment {
     this.#sources.set(id, source);
   }
   async close(): Promise<void> {
+    await this.#runway?.close();
     await this.#db.close();
   }
 }

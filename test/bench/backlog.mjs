@@ -3,7 +3,7 @@
 import { cpSync, linkSync, lstatSync, mkdirSync, readdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { PAYLOAD, SEGMENT } from "./queue-home.mjs";
-import { compare, launch, median, root, rounds, scratch, short } from "./support.mjs";
+import { compare, launch, median, root, scratch, short } from "./support.mjs";
 
 const MIB = 1024 * 1024;
 const asked = process.argv.indexOf("--records");
@@ -74,7 +74,12 @@ async function measure(home, full, empty) {
   };
   const names = [`backlog of ${RECORDS.toLocaleString("en")}`, "empty queue"];
   await compare("append", "records/s", names[0], one("full", full), names[1], one("empty", empty));
-  const again = (field) => [names[0], (round) => found.full[round][field], names[1], (round) => found.empty[round][field]];
+  const again = (field) => [
+    names[0],
+    (round) => found.full[round][field],
+    names[1],
+    (round) => found.empty[round][field],
+  ];
   await compare("drain", "records/s", ...again("drain"));
   await compare("open", "ms", ...again("openMs"));
   for (const field of ["opened", "peak", "collected"]) await compare(`RSS, ${field}`, "MiB", ...again(field));
@@ -88,7 +93,9 @@ export async function run() {
     const { bavail, bsize } = statfsSync(home);
     const needed = RECORDS * STORED + 20 * WORK * STORED;
     if (bavail * bsize < needed) {
-      throw new Error(`${home} has room for ${Math.round((bavail * bsize) / MIB)} MiB, ${Math.round(needed / MIB)} are needed`);
+      throw new Error(
+        `${home} has room for ${Math.round((bavail * bsize) / MIB)} MiB, ${Math.round(needed / MIB)} are needed`,
+      );
     }
     const full = join(home, "full");
     const empty = join(home, "empty");
@@ -109,15 +116,45 @@ export async function run() {
     const each = (pick) => found.full.map((of, round) => pick(of, found.empty[round]));
     const middle = (what, unit, values, bound) => judge(what, median(values), unit, { ...bound, spread: values });
     const memory = { limit: RSS_LIMIT_MIB };
-    middle("RSS after opening, more than empty", " MiB", each((a, b) => a.opened - b.opened), memory);
-    middle("RSS at its peak, more than empty", " MiB", each((a, b) => a.peak - b.peak), memory);
-    middle("RSS after collection, more than empty", " MiB", each((a, b) => a.collected - b.collected), memory);
+    middle(
+      "RSS after opening, more than empty",
+      " MiB",
+      each((a, b) => a.opened - b.opened),
+      memory,
+    );
+    middle(
+      "RSS at its peak, more than empty",
+      " MiB",
+      each((a, b) => a.peak - b.peak),
+      memory,
+    );
+    middle(
+      "RSS after collection, more than empty",
+      " MiB",
+      each((a, b) => a.collected - b.collected),
+      memory,
+    );
     const peak = median(found.empty.map((of) => of.peak));
     judge("RSS at its peak while all is drained, more than empty", drained.peak - peak, " MiB", memory);
-    middle("open", " ms", each((a) => a.openMs), { limit: OPEN_LIMIT_MS, timed: true });
+    middle(
+      "open",
+      " ms",
+      each((a) => a.openMs),
+      { limit: OPEN_LIMIT_MS, timed: true },
+    );
     const rate = { limit: RATE_LIMIT, least: true, timed: true };
-    middle("append, backlog/empty", "", each((a, b) => a.append / b.append), rate);
-    middle("drain, backlog/empty", "", each((a, b) => a.drain / b.drain), rate);
+    middle(
+      "append, backlog/empty",
+      "",
+      each((a, b) => a.append / b.append),
+      rate,
+    );
+    middle(
+      "drain, backlog/empty",
+      "",
+      each((a, b) => a.drain / b.drain),
+      rate,
+    );
     judge("disk after draining", left, " MiB", { limit: DISK_LIMIT_MIB });
     judge("records left after draining", drained.left, "", { limit: 0 });
   } finally {

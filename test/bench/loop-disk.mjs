@@ -40,7 +40,14 @@ export class LoopDisk {
   format() {
     // What the kernel would otherwise write in the background, at a time of its own, is written now.
     const eager = "lazy_itable_init=0,lazy_journal_init=0";
-    call("mkfs.ext4", ["-q", "-F", "-E", eager, ...(process.env.BENCH_MKFS ?? "").split(" ").filter(Boolean), this.#device]);
+    call("mkfs.ext4", [
+      "-q",
+      "-F",
+      "-E",
+      eager,
+      ...(process.env.BENCH_MKFS ?? "").split(" ").filter(Boolean),
+      this.#device,
+    ]);
   }
   mount() {
     call("mount", [this.#device, this.path]);
