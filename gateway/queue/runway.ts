@@ -1,8 +1,8 @@
 import { type FileHandle, open } from "node:fs/promises";
 
 /** Where more than this lies between two fsyncs, zeros cost the disk more than they save. */
-const MOST_PER_SYNC = 16 * 1024;
-const ZEROS = Buffer.alloc(256 * 1024);
+const MOST_PER_SYNC = 8 * 1024;
+const ZEROS = Buffer.alloc(64 * 1024);
 const LEAST_AHEAD = 4096;
 /** Of a segment, zeros may be this part. */
 const PART = 64;
@@ -12,7 +12,7 @@ const BATCH_BYTES = 40;
 
 /**
  * Zeros ahead of the end of a log, so that a small durable write overwrites what is there. An fsync of a file that has
- * grown makes ext4 write 12 to 20 KB into its journal; one of a file that has not writes the blocks alone (decision 006).
+ * grown makes ext4 write 12 to 20 KB more, for its journal; one of a file that has not writes the blocks alone (decision 006).
  * Readers of the log format step over zeros. It is a saving and no more than that: where it fails, the log grows as it
  * would have.
  */

@@ -17,7 +17,7 @@ import { messages, testFolder } from "./support.ts";
 const ORIGIN = { store: "0123456789abcdef0123456789abcdef", stream: "telemetry", epoch: 7 } as const;
 const BASE = originCrc(ORIGIN);
 const SEGMENT = 16 * 1024 * 1024;
-const AHEAD = 256 * 1024;
+const AHEAD = 64 * 1024;
 
 /** A segment that is being written, and what was written to it. */
 class Writing {
