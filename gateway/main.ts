@@ -29,6 +29,10 @@ const commands: Readonly<Record<string, Command>> = {
     summary: "subscribe upstream and prove that nothing is missing",
     run: async (args, io) => (await import("./cli/verify.ts")).runVerify(args, io),
   },
+  selftest: {
+    summary: "what a disk is worth: fsync, records per second, kills, card life",
+    run: async (args, io) => (await import("./selftest.ts")).selftestCommand(args, io),
+  },
   simulate: {
     summary: "a Modbus device in software, from a small YAML file",
     run: async (args, io) => {
