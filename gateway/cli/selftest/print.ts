@@ -1,4 +1,5 @@
 import { formatSize } from "../../core/options/units.ts";
+import { inMemory } from "./mount.ts";
 import { formatCount, formatMs } from "./numbers.ts";
 import type { Report } from "./verdict.ts";
 
@@ -29,20 +30,22 @@ export function describeReport(report: Report): string {
   if (kills) lines.push(...killLines(kills));
   lines.push(...lifeLines(report));
   for (const warning of report.warnings) lines.push("", `Warning: ${warning}`);
-  lines.push("", `Verdict: ${report.verdict.toUpperCase()} - ${MEANING[report.verdict]}${but(report)}`);
+  lines.push("", `Verdict: ${report.verdict.toUpperCase()} - ${meaning(report)}`);
   for (const reason of report.reasons) lines.push(`  ${reason}`);
   return `${lines.join("\n")}\n`;
 }
 
-function but({ verdict, warnings }: Report): string {
-  if (verdict === "bad" || warnings.length === 0) return "";
-  return warnings.length === 1 ? ", but mind the warning" : `, but mind the ${warnings.length} warnings`;
+function meaning({ verdict, warnings, disk }: Report): string {
+  const text = MEANING[verdict];
+  if (verdict === "bad" || warnings.length === 0) return text;
+  if (inMemory(disk)) return "against a kill; it is no home for the data folder";
+  return `${text}, but mind the ${warnings.length === 1 ? "warning" : `${warnings.length} warnings`}`;
 }
 
 function killLines(kills: NonNullable<Report["kills"]>): string[] {
   if (kills.cycles === 0) return ["kills   none made: whether acknowledged records survive was not tested"];
   const { acknowledged, lost, changed, outOfOrder, duplicates } = kills;
-  const ended = `${kills.cycles} kills (SIGKILL, seed ${kills.seed})`;
+  const ended = `${kills.cycles} ${kills.cycles === 1 ? "kill" : "kills"} (SIGKILL, seed ${kills.seed})`;
   const sent = `${acknowledged.toLocaleString("en-GB")} records acknowledged`;
   return [
     `kills   ${ended}, ${sent}`,

@@ -5,7 +5,7 @@ import type { CliIo } from "../io.ts";
 import { type FsyncFigures, measureFsync } from "./fsync.ts";
 import { type KillFigures, killCycles } from "./kills.ts";
 import { cardLife, type Load, USUAL_BYTES_PER_FSYNC } from "./life.ts";
-import { mountOf, warningsOf } from "./mount.ts";
+import { inMemory, mountOf, warningsOf } from "./mount.ts";
 import type { SelftestDeps } from "./parts.ts";
 import { measureRate, type RateFigures } from "./rate.ts";
 import { type Findings, judge, type Report, warningsFrom } from "./verdict.ts";
@@ -94,7 +94,7 @@ class StorageTest {
       enduranceBytes,
       measured: this.#fsync?.bytesEach !== undefined,
       bytesPerFsync,
-      life: loads.map((load) => cardLife(load, bytesPerFsync, enduranceBytes)),
+      life: (inMemory(disk) ? [] : loads).map((load) => cardLife(load, bytesPerFsync, enduranceBytes)),
       seconds: Math.round((performance.now() - began) / 100) / 10,
     };
   }
