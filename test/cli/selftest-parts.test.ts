@@ -227,7 +227,7 @@ describe("numbers", () => {
         "          64 at once   20,000 records/s   acknowledged p50 1 ms, p99 4 ms",
         "kills   5 kills (SIGKILL, seed 7), 1,000 records acknowledged",
         "        0 lost, 0 changed, 0 out of order, 3 delivered twice",
-        "card    8.5 KiB reach the device per fsync (measured here); made for 2.4 TB written",
+        "card    8.5 KiB reach the device per fsync (measured, what others wrote meanwhile included); made for 2.4 TB written",
         "        10 scans/s, sync 1s  1.7 GB a day: 3.9 years",
         "",
         "Warning: it hums",

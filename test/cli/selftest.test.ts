@@ -21,7 +21,7 @@ async function folder(): Promise<string> {
   return made;
 }
 
-describe("millrace selftest storage", () => {
+describe("millrace selftest storage", { timeout: 60_000 }, () => {
   it("measures, kills, finds every acknowledged record and leaves nothing behind", async () => {
     const cwd = await folder();
     const io = testIo({ cwd, argv1: MAIN });
@@ -71,21 +71,24 @@ describe("millrace selftest storage", () => {
     expect(await readdir(cwd)).toEqual([]);
   });
 
-  it("ends at Ctrl-C and removes its folder, also in the midst of the kills", async () => {
-    const cwd = await folder();
-    const io = testIo({ cwd, argv1: MAIN, tty: true });
-    const stopped = {
-      ...io,
-      out: (text: string) => {
-        io.out(text);
-        if (text.includes("kills, 2")) io.abort();
-      },
-    };
-    expect(await selftestCommand(["storage", "--seconds", "1"], stopped)).toBe(130);
-    expect(io.stderr()).toContain("the scratch folder is removed");
-    expect(io.stdout()).not.toContain("Verdict");
-    expect(await readdir(cwd)).toEqual([]);
-  });
+  it.each(["queue, 64", "kills, 2"])(
+    "ends at Ctrl-C and removes its folder, also in the midst of %s",
+    async (moment) => {
+      const cwd = await folder();
+      const io = testIo({ cwd, argv1: MAIN, tty: true });
+      const stopped = {
+        ...io,
+        out: (text: string) => {
+          io.out(text);
+          if (text.includes(moment)) io.abort();
+        },
+      };
+      expect(await selftestCommand(["storage", "--seconds", "1"], stopped)).toBe(130);
+      expect(io.stderr()).toContain("the scratch folder is removed");
+      expect(io.stdout()).not.toContain("Verdict");
+      expect(await readdir(cwd)).toEqual([]);
+    },
+  );
 
   it("makes its folder on the disk of the configured data folder, and counts the configured load", async () => {
     const cwd = await folder();

@@ -55,7 +55,7 @@ function killLines(kills: NonNullable<Report["kills"]>): string[] {
 
 function lifeLines({ life, bytesPerFsync, measured, enduranceBytes }: Report): string[] {
   if (life.length === 0) return [];
-  const how = measured ? "measured here" : "the usual; this disk does not say";
+  const how = measured ? "measured, what others wrote meanwhile included" : "the usual; this disk does not say";
   const width = Math.max(...life.map(({ load }) => load.length));
   return [
     `card    ${formatSize(bytesPerFsync)} reach the device per fsync (${how}); made for ${formatBytes(enduranceBytes)} written`,

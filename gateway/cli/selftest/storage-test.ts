@@ -115,14 +115,17 @@ class StorageTest {
     const { clock } = this.#deps;
     const dataDir = join(this.#scratch, `rate-${atOnce}`);
     const queue = this.#deps.queue(dataDir, { segment: SEGMENT_BYTES, sync: "always" });
-    // A queue goes on trying while the disk refuses. Here that is the answer.
     let refused = false;
-    const look = setInterval(() => {
-      refused ||= !queue.stats().healthy;
-      if (refused || this.#io.signal.aborted) void queue.close();
-    }, LOOK_MS);
+    let look: NodeJS.Timeout | undefined;
     try {
       await queue.start();
+      // A queue goes on trying while the disk refuses. Here that is the answer.
+      look = setInterval(() => {
+        refused = !queue.stats().healthy;
+        if (!refused && !this.#io.signal.aborted) return;
+        clearInterval(look);
+        void queue.close();
+      }, LOOK_MS);
       const record = (payload: Buffer) => ({
         taken: clock.now(),
         durable: true,

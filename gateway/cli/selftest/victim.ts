@@ -17,7 +17,8 @@ const OPTIONS = {
 } as const;
 
 const UPLINK = "selftest";
-const SEGMENT_BYTES = 128 * 1024;
+/** As small as they may be: the kills are to fall into the making, sealing and removing of segments too. */
+const SEGMENT_BYTES = 64 * 1024;
 const SYNC_MS = 200;
 const MOST_OWED = 2000;
 const MOST_BATCH = 8;
