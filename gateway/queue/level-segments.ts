@@ -2,6 +2,7 @@ import { ClassicLevel } from "classic-level";
 import type { Source } from "../core/record.ts";
 import { openKept } from "./keep.ts";
 import { AFTER_RECORDS, HEADER_KEY, seqKey, seqOfKey, sourceOfKey } from "./keys.ts";
+import { isPlain, LogSegment } from "./log-segment.ts";
 import { decodeHeader, decodeSource, type SegmentHeader } from "./meta.ts";
 import type { OpenSegment, Pair, SegmentStore, StoredRecord } from "./segment-store.ts";
 
@@ -9,7 +10,10 @@ type Level = ClassicLevel<Buffer, Buffer>;
 
 const MIB = 1024 * 1024;
 
-/** Segments as LevelDB folders that are only ever appended to. */
+/**
+ * Segments as LevelDB folders that are only ever appended to. Old ones are read out of their log files, unless an earlier
+ * version opened them with LevelDB, which made tables of the logs.
+ */
 export class LevelSegments implements SegmentStore {
   readonly #writeBufferBytes: number;
 
@@ -31,6 +35,7 @@ export class LevelSegments implements SegmentStore {
   }
 
   async open(folder: string, base: number): Promise<OpenSegment> {
+    if (await isPlain(folder)) return await LogSegment.open(folder, base);
     const db = await openKept(folder, () => this.#opened(folder));
     try {
       return new LevelSegment(db, await headerOf(db), await dictionaryOf(db, base));
@@ -41,6 +46,7 @@ export class LevelSegments implements SegmentStore {
   }
 
   async header(folder: string): Promise<SegmentHeader | undefined> {
+    if (await isPlain(folder)) return await LogSegment.header(folder);
     const db = await openKept(folder, () => this.#opened(folder));
     try {
       return await headerOf(db);

@@ -163,21 +163,12 @@ export class Reader {
       });
       this.#readErrors = 0;
       this.#backoff.reset();
-      this.#lookAhead(segment, next);
       if (version === this.#version) this.#chunk = chunk;
       return chunk;
     } catch (error) {
       await this.#failed(segment, error, signal);
       return undefined;
     }
-  }
-
-  /** Opening an old segment takes a while: past the middle of one, the next is opened beside it. */
-  #lookAhead(segment: Segment, next: number): void {
-    const { row, shelf, cursor } = this.#parts;
-    if (!segment.sealed || next - segment.first < (segment.last - segment.first) / 2) return;
-    const after = row.segments.after(segment.last);
-    if (after?.sealed && cursor.owes(after)) shelf.warm(after);
   }
 
   async #failed(segment: Segment, error: unknown, signal: AbortSignal): Promise<void> {

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { StreamName } from "../core/record.ts";
 import { DamagedError } from "./bytes.ts";
-import { folderBytes, isRefusal, namesIn } from "./files.ts";
+import { folderBytes, isRefusal, namesIn, syncFiles } from "./files.ts";
 import type { Folders, FoundFolder } from "./folders.ts";
 import type { Identity } from "./identity.ts";
 import { RecordReader } from "./record.ts";
@@ -79,6 +79,7 @@ async function scanSegment(
   if (!(await hasData(folder))) return undefined;
   let { epoch } = parts.identity;
   try {
+    await syncFiles(folder);
     epoch = (await parts.engine.header(folder))?.epoch ?? epoch;
     const segment = new Segment({ stream, store, epoch, first, generation, folder });
     segment.sealed = true;

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { folderBytes, namesIn } from "./files.ts";
+import { isPlain } from "./log-segment.ts";
 import type { Segment } from "./segment.ts";
 import type { OpenSegment, SegmentStore } from "./segment-store.ts";
 import { Wakeup } from "./wakeup.ts";
@@ -14,11 +15,13 @@ interface Place {
   users: number;
   /** The segment that is appended to is never closed to make room. */
   pinned: boolean;
+  /** Closed as soon as nobody uses it. */
+  done: boolean;
   usedAt: number;
   closing?: Promise<void>;
 }
 
-/** Who has which segment open. A segment that was just sealed stays open for the reader right behind it. */
+/** Who has which segment open. */
 export class Shelf {
   readonly #store: SegmentStore;
   readonly #onRewritten: (bytes: number) => void;
@@ -27,7 +30,7 @@ export class Shelf {
   readonly #forever = new AbortController().signal;
   #clock = 0;
 
-  /** `onRewritten` is told the bytes that opening a segment wrote: LevelDB turns the log of an old one into a table. */
+  /** `onRewritten` is told the bytes that opening a segment wrote: LevelDB turns the log of one that has tables into another. */
   constructor(store: SegmentStore, onRewritten: (bytes: number) => void) {
     this.#store = store;
     this.#onRewritten = onRewritten;
@@ -43,23 +46,25 @@ export class Shelf {
     }
   }
 
-  /** Begins to open a segment that will soon be needed, where there is a place for it. Errors show when it is used. */
-  warm(segment: Segment): void {
-    if (!this.#places.has(segment) && this.#oldPlaces().length < MOST_OLD) this.#add(segment);
-  }
-
   /** Takes in the segment that is appended to, just made. */
   pin(segment: Segment, open: OpenSegment): void {
-    this.#places.set(segment, { segment, open: Promise.resolve(open), users: 0, pinned: true, usedAt: ++this.#clock });
+    this.#places.set(segment, {
+      segment,
+      open: Promise.resolve(open),
+      users: 0,
+      pinned: true,
+      done: false,
+      usedAt: ++this.#clock,
+    });
   }
 
-  /** The segment was sealed: it stays until room is needed. */
+  /** The segment was sealed: whoever reads it finishes, and then it is closed, since the engine holds all of it in memory. */
   unpin(segment: Segment): void {
     const place = this.#places.get(segment);
     if (!place) return;
     place.pinned = false;
-    place.usedAt = ++this.#clock;
-    this.#trim();
+    place.done = true;
+    if (place.users === 0 && !place.closing) void this.#close(place);
   }
 
   /** Closes a segment once nobody uses it. The errors of closing are not interesting: nothing more is written to it. */
@@ -78,12 +83,13 @@ export class Shelf {
   async #placeOf(segment: Segment): Promise<Place> {
     for (;;) {
       const place = this.#places.get(segment);
-      if (place && !place.closing) {
+      if (place && !place.closing && !place.done) {
         place.users++;
         place.usedAt = ++this.#clock;
         return place;
       }
       if (place?.closing !== undefined) await place.closing;
+      else if (place) await this.#change.wait(this.#forever);
       else if (this.#oldPlaces().length < MOST_OLD) this.#add(segment);
       else await this.#makeRoom();
     }
@@ -91,7 +97,7 @@ export class Shelf {
 
   #add(segment: Segment): void {
     const open = this.#open(segment);
-    const place: Place = { segment, open, users: 0, pinned: false, usedAt: ++this.#clock };
+    const place: Place = { segment, open, users: 0, pinned: false, done: false, usedAt: ++this.#clock };
     this.#places.set(segment, place);
     open.catch(() => {
       this.#places.delete(segment);
@@ -100,7 +106,7 @@ export class Shelf {
   }
 
   async #open(segment: Segment): Promise<OpenSegment> {
-    const rewritten = await logBytes(segment.folder);
+    const rewritten = (await isPlain(segment.folder)) ? 0 : await logBytes(segment.folder);
     const open = await this.#store.open(segment.folder, segment.base);
     if (rewritten > 0) this.#onRewritten(rewritten);
     segment.diskBytes = await folderBytes(segment.folder);
@@ -117,7 +123,8 @@ export class Shelf {
     place.users--;
     if (place.users > 0) return;
     this.#change.ring();
-    this.#trim();
+    if (place.done && !place.closing) void this.#close(place);
+    else this.#trim();
   }
 
   /** Closes what is too many and idle. */

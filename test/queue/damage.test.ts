@@ -1,7 +1,8 @@
-import { copyFile, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { Gap } from "../../gateway/core/record.ts";
+import { seqKey } from "../../gateway/queue/keys.ts";
 import { LevelSegments } from "../../gateway/queue/level-segments.ts";
 import { FaultyStore } from "./faulty-store.ts";
 import { messages, reader, readMany, seqsOf, startedQueue, testFolder, textOf, want } from "./support.ts";
@@ -29,6 +30,28 @@ async function stored(): Promise<{ dataDir: string; segments: string[] }> {
 async function logOf(segment: string): Promise<string> {
   const name = (await readdir(segment)).find((file) => file.endsWith(".log"));
   return join(segment, name ?? expect.fail());
+}
+
+/** Changes one bit in the content of a record, where it lies in the log. */
+async function flip(segment: string, seq: number): Promise<void> {
+  const log = await logOf(segment);
+  const bytes = await readFile(log);
+  const at = bytes.indexOf(Buffer.concat([Buffer.from([1, 8]), seqKey(seq)]));
+  expect(at).toBeGreaterThan(0);
+  bytes[at + 200] = (bytes[at + 200] ?? 0) ^ 1;
+  await writeFile(log, bytes);
+}
+
+/** The first seq of a segment. */
+function firstOf(segment: string): number {
+  return Number(basename(segment).split("-")[0]);
+}
+
+/** Makes a segment such that reading it fails. */
+async function makeUnreadable(segment: string): Promise<void> {
+  const log = await logOf(segment);
+  await rm(log);
+  await mkdir(log);
 }
 
 /** Everything an uplink gets, and its gaps: together exactly what it was owed. */
@@ -71,7 +94,7 @@ describe("a damaged segment", () => {
     ["some", 5],
   ] as const)("that cannot be opened is set aside, and is an exact gap (%s)", async (uplink, step) => {
     const { dataDir, segments } = await stored();
-    await rm(join(segments[1] ?? "", "CURRENT"));
+    await makeUnreadable(segments[1] ?? "");
     const { seqs, gaps } = await delivered(dataDir, uplink);
     const lost = missing(seqs, step);
     expect(lost.length).toBeGreaterThan(0);
@@ -85,18 +108,8 @@ describe("a damaged segment", () => {
     ["some", 5, 1],
   ] as const)("with one changed record costs that record (%s)", async (uplink, step, count) => {
     const { dataDir, segments } = await stored();
-    // Above LevelDB's own checksum: a record that was written wrong.
-    const engine = new LevelSegments(64 * 1024);
-    const open = await engine.open(segments[1] ?? "", 0);
-    const [first] = await open.read(0, COUNT, 1, 1);
-    const seq = Math.ceil(((first?.seq ?? 0) + 10) / 5) * 5;
-    const [found] = await open.read(seq, seq, 1, 1);
-    const key = Buffer.alloc(8);
-    key.writeBigUInt64BE(BigInt(seq));
-    const value = Buffer.from(found?.value ?? []);
-    value[value.length - 1] = (value.at(-1) ?? 0) ^ 1;
-    await open.write([{ key, value }], true);
-    await open.close();
+    const seq = Math.ceil((firstOf(segments[1] ?? "") + 10) / 5) * 5;
+    await flip(segments[1] ?? "", seq);
     const { seqs, gaps } = await delivered(dataDir, uplink);
     expect(missing(seqs, step)).toEqual([seq]);
     expect(gaps).toMatchObject([{ reason: "damaged", from: seq, to: seq, count, exact: true }]);
@@ -104,14 +117,7 @@ describe("a damaged segment", () => {
 
   it("whose record is not for an uplink costs that uplink nothing", async () => {
     const { dataDir, segments } = await stored();
-    const engine = new LevelSegments(64 * 1024);
-    const open = await engine.open(segments[1] ?? "", 0);
-    const [first] = await open.read(0, COUNT, 1, 1);
-    const seq = Math.ceil(((first?.seq ?? 0) + 10) / 5) * 5 + 1;
-    const key = Buffer.alloc(8);
-    key.writeBigUInt64BE(BigInt(seq));
-    await open.write([{ key, value: Buffer.from("nonsense") }], true);
-    await open.close();
+    await flip(segments[1] ?? "", Math.ceil((firstOf(segments[1] ?? "") + 10) / 5) * 5 + 1);
     const { seqs, gaps } = await delivered(dataDir, "some");
     expect(missing(seqs, 5)).toEqual([]);
     expect(gaps).toEqual([]);
@@ -157,13 +163,22 @@ describe("a damaged segment", () => {
     const { dataDir, segments } = await stored();
     const last = segments.at(-1) ?? "";
     await rm(join(last, "SEAL.json"));
-    await rm(join(last, "CURRENT"));
+    await makeUnreadable(last);
     const { seqs, gaps } = await delivered(dataDir, "some");
     const lost = missing(seqs, 5);
     expect(lost.length).toBeGreaterThan(0);
     expect(gaps).toMatchObject([{ reason: "damaged", exact: false }]);
     expect(total(gaps)).toBeGreaterThanOrEqual(lost.length);
     expect(gaps[0]?.to).toBe(COUNT);
+  });
+
+  it.each(["CURRENT", "MANIFEST"])("without its %s is whole all the same", async (name) => {
+    const { dataDir, segments } = await stored();
+    for (const segment of segments) {
+      for (const file of await readdir(segment)) if (file.startsWith(name)) await rm(join(segment, file));
+    }
+    const { seqs, gaps } = await delivered(dataDir, "up");
+    expect([missing(seqs, 1), gaps]).toEqual([[], []]);
   });
 
   it("that is gone altogether is a gap", async () => {

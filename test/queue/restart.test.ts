@@ -249,7 +249,12 @@ describe("a store that lost", () => {
     await queue.append("events", messages(4));
     const copy = await killed(folder, "lost-both");
     const row = join(copy, "queue", "events");
-    for (const name of await readdir(row)) await rm(join(row, name, "CURRENT"));
+    for (const name of await readdir(row)) {
+      const log = (await readdir(join(row, name))).find((file) => file.endsWith(".log")) ?? expect.fail();
+      await rm(join(row, name, log));
+      await mkdir(join(row, name, log));
+      await writeFile(join(row, name, log, "not-a-log"), "x");
+    }
     await writeFile(join(copy, "state", "cursor-up"), Buffer.alloc(32 * 1024, 0x5a));
     const again = await startedQueue(copy);
     await again.open("up", reader());
