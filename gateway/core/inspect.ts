@@ -64,7 +64,9 @@ export interface Snapshot {
   readonly folder: string;
   readonly store: string;
   readonly epoch: number;
-  readonly streams: Readonly<Record<StreamName, { readonly records: number; readonly from: number; readonly to: number }>>;
+  readonly streams: Readonly<
+    Record<StreamName, { readonly records: number; readonly from: number; readonly to: number }>
+  >;
   readonly uplinks: readonly { readonly name: string; readonly owed: number }[];
   /** Removes the folder. Never rejects. */
   close(): Promise<void>;
