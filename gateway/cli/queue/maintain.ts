@@ -79,7 +79,7 @@ export async function restore(
   if (options.json) return json(io, { owedAndLost: done.owed, ...done.manifest, files: done.manifest.files.length });
   io.out(
     `${held(done.manifest)} of ${new Date(done.manifest.created).toISOString()} restored into ${where.dataDir}\n` +
-      `${lost(done)}${NEW_EPOCH}The backup's records come under their old ids,\n` +
+      `${lost(done, "replaced")}${NEW_EPOCH}The backup's records come under their old ids,\n` +
       `those delivered since as duplicates. What was taken after the backup and not delivered ${NO_GAP}`,
   );
   return EXIT.ok;
@@ -96,7 +96,7 @@ export async function reset(where: Where, tools: QueueTools, io: CliIo, options:
   if (options.json) return json(io, { owedAndLost: done.owed });
   io.out(
     `the queue in ${where.dataDir} is empty; the configuration is as it was\n` +
-      `${lost(done)}${NEW_EPOCH}What was not delivered ${NO_GAP}`,
+      `${lost(done, "lost")}${NEW_EPOCH}What was not delivered ${NO_GAP}`,
   );
   return EXIT.ok;
 }
@@ -106,9 +106,11 @@ function held({ streams: { events, telemetry }, files }: BackupSummary): string 
   return `${count(events.records)} events and ${count(telemetry.records)} telemetry records (${formatSize(bytes)})`;
 }
 
-function lost({ owed }: Replaced): string {
+function lost({ owed }: Replaced, word: "lost" | "replaced"): string {
   if (owed.length === 0) return "nothing was owed to any uplink\n";
-  return owed.map(({ name, owed: records }) => `lost: ${count(records)} records that ${name} was owed\n`).join("");
+  return owed
+    .map(({ name, owed: records }) => `${word}: the ${count(records)} records that ${name} was owed there\n`)
+    .join("");
 }
 
 function json(io: CliIo, value: unknown): number {

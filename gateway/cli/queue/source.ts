@@ -21,7 +21,13 @@ export interface Source {
 export async function openSource(where: Where, tools: QueueTools): Promise<Source> {
   const path = await findControl(where.dataDir);
   if (await answers(path)) return live(path);
-  await mustBeStopped(where.dataDir, tools);
+  const pid = await tools.lockHolder(where.dataDir);
+  if (pid !== undefined) {
+    throw new UnavailableError(
+      `process ${pid} has ${where.dataDir} open and does not answer on its control socket; if it is starting, try again; ` +
+        "if it is of an older version, stop it and read the queue stopped",
+    );
+  }
   const { dataDir, maxBytes } = where;
   const inspector = await tools.stopped({ dataDir, configured: where.configured ?? [], maxBytes });
   return {
@@ -38,14 +44,11 @@ export async function openSource(where: Where, tools: QueueTools): Promise<Sourc
   };
 }
 
-/** @throws UnavailableError when a gateway runs. */
+/** @throws ConfigError when a gateway runs. */
 export async function mustBeStopped(dataDir: string, tools: QueueTools): Promise<void> {
   const pid = await tools.lockHolder(dataDir);
   if (pid === undefined) return;
-  throw new UnavailableError(
-    `process ${pid} has ${dataDir} open and does not answer on its control socket; if it is starting, try again; ` +
-      "it may also be of an older version: stop it and read the queue stopped",
-  );
+  throw new ConfigError(`a gateway runs in ${dataDir} (process ${pid}); stop it first: systemctl stop millrace`);
 }
 
 function live(path: string): Source {
