@@ -2,6 +2,7 @@ import { copyFile, link, mkdir, mkdtemp, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode, namesIn, removeFolder } from "./files.ts";
 import { isPlain } from "./log-segment.ts";
+import { mustBeOwner } from "./owned-lock.ts";
 import type { Segment } from "./segment.ts";
 import type { OpenSegment, SegmentStore } from "./segment-store.ts";
 import type { Shelf } from "./shelf.ts";
@@ -69,6 +70,7 @@ export class Aside {
   }
 
   async #copyOf(segment: Segment): Promise<string> {
+    await mustBeOwner(this.#dataDir);
     const copy = await trashFolder(this.#dataDir, "look");
     const from = (await keptFiles(segment.folder)) ?? segment.folder;
     for (const name of await namesIn(from)) {

@@ -1,4 +1,5 @@
 import type { SentTime } from "../core/clock.ts";
+import { ConfigError } from "../core/errors.ts";
 import type { Damage, Found, RecordQuery, StoredEntry } from "../core/inspect.ts";
 import { type Content, STREAMS, type StreamName } from "../core/record.ts";
 import type { Aside } from "./aside.ts";
@@ -12,8 +13,9 @@ import type { Segment } from "./segment.ts";
 import type { OpenSegment, StoredRecord } from "./segment-store.ts";
 import type { PerStream } from "./uplink-state.ts";
 
-const CHUNK_RECORDS = 1024;
-const CHUNK_BYTES = 256 * 1024;
+/** Small: a gateway does its work between two of them. */
+const CHUNK_RECORDS = 256;
+const CHUNK_BYTES = 128 * 1024;
 
 /** One uplink as a browser sees it. */
 export interface BrowsedUplink {
@@ -138,6 +140,7 @@ class Walk {
         next = chunk.next;
         yield chunk.found;
       } catch (error) {
+        if (error instanceof ConfigError) throw error;
         // Delivered and removed while it was being read: that is no damage.
         if (this.#row.segments.has(segment)) yield [this.#damage(next, to, errorText(error))];
         return;

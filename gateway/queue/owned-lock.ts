@@ -9,13 +9,7 @@ import { FolderLock } from "./lock.ts";
  * @throws ConfigError when a gateway runs, or for another user.
  */
 export async function alone<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
-  const { uid } = userInfo();
-  const owner = (await stat(dataDir)).uid;
-  if (uid !== owner) {
-    throw new ConfigError(
-      `${dataDir} belongs to user ${owner} and this is user ${uid}; run it as its owner: sudo -u '#${owner}' millrace queue …`,
-    );
-  }
+  await mustBeOwner(dataDir);
   const lock = new FolderLock(dataDir);
   await lock.take();
   try {
@@ -23,4 +17,14 @@ export async function alone<T>(dataDir: string, work: () => Promise<T>): Promise
   } finally {
     await lock.release().catch(() => {});
   }
+}
+
+/** Before something is made in the data folder. @throws ConfigError for another user, root too. */
+export async function mustBeOwner(dataDir: string): Promise<void> {
+  const { uid } = userInfo();
+  const owner = (await stat(dataDir)).uid;
+  if (uid === owner) return;
+  throw new ConfigError(
+    `${dataDir} belongs to user ${owner} and this is user ${uid}; run it as its owner: sudo -u '#${owner}' millrace queue …`,
+  );
 }

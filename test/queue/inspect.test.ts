@@ -1,5 +1,6 @@
-import { mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
+import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { describe, expect, it } from "vitest";
@@ -263,6 +264,17 @@ describe("forget", () => {
     await queue.append("telemetry", messages(1, 1001));
     expect(seqsOf(await queue.read("cloud", want("telemetry"), never))).toEqual([1001]);
     await expect.poll(() => queue.stats().streams.telemetry.segments).toBe(1);
+  });
+
+  it.runIf(userInfo().uid === 0)("makes no file in a folder of another user, also not as root", async () => {
+    const dataDir = await testFolder();
+    await (await filled(dataDir)).close();
+    chownSync(dataDir, 65_534, 65_534);
+    const files = filesOf(dataDir);
+    await expect((await stopped(dataDir)).forget("old", false)).rejects.toThrow(/sudo -u '#65534' millrace queue/);
+    await expect(resetQueue(dataDir)).rejects.toThrow(/run it as its owner/);
+    expect((await found(await stopped(dataDir))).seqs).toEqual(range(1, 1000));
+    expect(filesOf(dataDir)).toEqual(files);
   });
 
   it("does not touch a store that a gateway has open", async () => {
