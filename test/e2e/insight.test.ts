@@ -130,6 +130,8 @@ describe("millrace queue, from the first record to the restored backup", () => {
     configure({ ...ports, upstream: broker.port }, ["cloud"]);
     const verify = millrace(["verify", "--url", `mqtt://127.0.0.1:${broker.port}`, "--topic", "#", "--json"], {});
     cleanup.push(() => verify.stop());
+    // What it heard of only in part would not be a proof.
+    await verify.line(/connected to/);
     const receiver = await connectAsync(`mqtt://127.0.0.1:${broker.port}`);
     const ids: string[] = [];
     receiver.on("message", (_topic, payload) => {
