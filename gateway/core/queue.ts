@@ -59,6 +59,28 @@ export interface UplinkStats {
     >
   >;
   readonly gapsPending: number;
+  /** Records of it that became gaps since the start; the greatest possible number where they were unreadable. */
+  readonly lost?: number;
+  /** False where the configuration has it no more: it holds its data until it is forgotten. */
+  readonly configured?: boolean;
+  /** Seconds until it is owed nothing at the present rates; absent when its backlog is not shrinking. */
+  readonly secondsToDrain?: number;
+}
+
+/** What the queue costs the card. */
+export interface QueueWear {
+  /** Records appended, bytes handed to the file system and fsyncs, since the start. */
+  readonly records: number;
+  readonly bytesWritten: number;
+  readonly fsyncs: number;
+  /** Bytes handed to the file system per record; absent before the first. */
+  readonly bytesPerRecord?: number;
+  /** An estimate of what reaches the device at the present rate (ten minutes); absent in the first minute. */
+  readonly deviceBytesPerDay?: number;
+  /** Bytes that the card can take, as configured. */
+  readonly endurance: number;
+  /** Days until that much was written, at the present rate and from a new card. */
+  readonly cardDays?: number;
 }
 
 export interface QueueStats {
@@ -75,6 +97,7 @@ export interface QueueStats {
   readonly secondsToDrain?: number;
   readonly dropped: number;
   readonly quarantined: number;
+  readonly wear?: QueueWear;
   /** False while the disk refuses writes. */
   readonly healthy: boolean;
 }

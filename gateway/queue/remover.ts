@@ -86,6 +86,11 @@ export class Remover {
     });
   }
 
+  /** Does something while no segment is removed. */
+  async alone<T>(work: () => Promise<T>): Promise<T> {
+    return await this.#turns.run(work);
+  }
+
   /** Resolves when nothing is under way. */
   async idle(): Promise<void> {
     await this.#trimming;

@@ -1,5 +1,6 @@
 import type { BootOffset, Clock, SentTime } from "../core/clock.ts";
 import { ConfigError, StorageError } from "../core/errors.ts";
+import type { Inspector } from "../core/inspect.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
@@ -14,6 +15,7 @@ import type { Folders } from "./folders.ts";
 import type { Health } from "./health.ts";
 import { Insight } from "./insight.ts";
 import { LaneReaders } from "./lanes.ts";
+import { LiveInspector } from "./live.ts";
 import type { Recovered } from "./recovery.ts";
 import { Remover } from "./remover.ts";
 import { Room } from "./room.ts";
@@ -70,7 +72,14 @@ export class Store {
     const { options } = parts;
     const { dataDir } = parts.folders;
     this.#room = new Room({ dataDir, options, rows, committers: this.#committers, uplinks, remover: this.#remover });
-    this.#insight = new Insight({ ...parts, rows, uplinks, room: this.#room, maxBytes: options.maxBytes });
+    this.#insight = new Insight({
+      ...parts,
+      rows,
+      uplinks,
+      room: this.#room,
+      maxBytes: options.maxBytes,
+      endurance: options.endurance,
+    });
   }
 
   async start(): Promise<void> {
@@ -99,7 +108,7 @@ export class Store {
   async settle(name: string, stream: StreamName, seqs: readonly number[]): Promise<void> {
     const uplink = this.#uplink(name);
     if (!uplink.cursors[stream].settle(seqs)) return;
-    this.#insight.settled(seqs.length);
+    this.#insight.settled(name, seqs.length);
     await this.#saved(uplink);
   }
 
@@ -107,7 +116,7 @@ export class Store {
     const uplink = this.#uplink(name);
     if (!uplink.cursors[stream].reject(seqs)) return;
     this.#parts.log.warn({ uplink: name, stream, records: seqs.length, first: seqs[0], reason }, "records rejected");
-    this.#insight.settled(seqs.length);
+    this.#insight.settled(name, seqs.length);
     await this.#saved(uplink);
   }
 
@@ -153,6 +162,26 @@ export class Store {
 
   stats(): QueueStats {
     return this.#insight.stats();
+  }
+
+  inspector(): Inspector {
+    const { folders, engine, shelf, keeper, totals } = this.#parts;
+    const { rows, uplinks, registry } = this.#state;
+    return new LiveInspector({
+      folders,
+      engine,
+      shelf,
+      totals,
+      rows,
+      uplinks,
+      registry,
+      committers: this.#committers,
+      remover: this.#remover,
+      timeOf: (stored) => keeper.timeOf(stored),
+      stats: () => this.stats(),
+      overtake: (name, stream) => this.#readers.get(name)?.[stream].overtake(),
+      registering: (work) => this.#opening.run(work),
+    });
   }
 
   /** Writes everything down and closes it. Never rejects. */
@@ -258,9 +287,8 @@ export class Store {
   async #newUplink(name: string, reader: QueueReader, slots: readonly Slot[]): Promise<UplinkState> {
     const { rows } = this.#state;
     const { folders, health, totals, onGap } = this.#parts;
-    const file = new CursorFile(folders.state(`cursor-${name}`), `cursor ${name}`, health, (bytes) => {
-      totals.bytesWritten += bytes;
-    });
+    const onWritten = (bytes: number, fsyncs: number) => totals.wrote(bytes, fsyncs);
+    const file = new CursorFile(folders.state(`cursor-${name}`), `cursor ${name}`, health, onWritten);
     const states = perStream((stream) => {
       const { segments, nextSeq, tail } = rows[stream];
       // What is being written at this moment has its seqs already.

@@ -24,5 +24,8 @@ export const queueOptions = z.strictObject({
     .enum(["drop-oldest", "refuse"])
     .default("drop-oldest")
     .describe("What happens to telemetry when the queue is full."),
+  endurance: size(1_000_000_000)
+    .prefault("10TB")
+    .describe("What the card or disk can take in writes over its life (TBW); for the estimate of its life only."),
 });
 export type QueueOptions = z.infer<typeof queueOptions>;
