@@ -1,5 +1,6 @@
 import type { BootOffset, Clock } from "../core/clock.ts";
 import { ConfigError, StorageError } from "../core/errors.ts";
+import type { Inspector } from "../core/inspect.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
@@ -98,6 +99,11 @@ export class LevelQueue implements Queue {
     return this.#opened().stats();
   }
 
+  /** For a look beside delivery; its methods reject with StorageError once the queue is closed. */
+  inspector(): Inspector {
+    return this.#opened().inspector();
+  }
+
   async close(): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
@@ -114,13 +120,12 @@ export class LevelQueue implements Queue {
     const folders = new Folders(dataDir);
     const health = new Health(log);
     const totals = new Totals();
-    const onWritten = (bytes: number) => {
-      totals.bytesWritten += bytes;
-    };
-    const engine = this.#parts.engine ?? new LevelSegments(options.segment, onWritten);
-    const shelf = new Shelf(engine, onWritten);
+    const onWritten = (bytes: number, fsyncs: number) => totals.wrote(bytes, fsyncs);
+    const onAside = (bytes: number) => onWritten(bytes, 0);
+    const engine = this.#parts.engine ?? new LevelSegments(options.segment, onAside);
+    const shelf = new Shelf(engine, onAside);
     const lock = new FolderLock(dataDir);
-    const onGap = gapCounter(metrics);
+    const onGap = gapCounter(metrics, totals);
     const keeper = new ClockKeeper({ clock, path: folders.state("boots"), log, metrics, onWritten });
     try {
       await refuseNewer(dataDir);
