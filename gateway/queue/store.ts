@@ -14,6 +14,7 @@ import type { Folders } from "./folders.ts";
 import type { Health } from "./health.ts";
 import { Insight } from "./insight.ts";
 import { LaneReaders } from "./lanes.ts";
+import type { Quarantine } from "./quarantine.ts";
 import type { Recovered } from "./recovery.ts";
 import { Remover } from "./remover.ts";
 import { Room } from "./room.ts";
@@ -36,6 +37,7 @@ export interface StoreParts {
   readonly health: Health;
   readonly totals: Totals;
   readonly keeper: ClockKeeper;
+  readonly quarantine: Quarantine;
   readonly onGap: (uplink: string, gap: Gap) => void;
   readonly onFatal: (error: StorageError) => void;
 }
@@ -74,6 +76,12 @@ export class Store {
   }
 
   async start(): Promise<void> {
+    for (const stream of STREAMS) {
+      const barred = this.#state.rows[stream].segments.all.filter((segment) => segment.barred);
+      for (const segment of barred) {
+        await this.#remover.setAside(segment, new StorageError("three processes ended while they opened it"));
+      }
+    }
     await this.#room.start();
   }
 
@@ -264,7 +272,8 @@ export class Store {
     const states = perStream((stream) => {
       const { segments, nextSeq, tail } = rows[stream];
       // What is being written at this moment has its seqs already.
-      return reader.from === "now" ? owedFrom(nextSeq) : owedAll(segments.all, tail + 1);
+      const fromNow = reader.from === "now" && !this.#state.uplinksLost;
+      return fromNow ? owedFrom(nextSeq) : owedAll(segments.all, tail + 1);
     });
     await file.open();
     const uplink = new UplinkState(name, { file, rows, slots, states, onGap });
@@ -290,6 +299,7 @@ export class Store {
           selects: (topic) => uplink.reader?.selector.matches(topic) ?? false,
           timeOf: (stored) => this.#timeOf(uplink, stored),
           onDamaged: (segment, error) => this.#remover.setAside(segment, error),
+          onHurt: (segment) => void this.#remover.hurt(segment),
           onMoved: () => {
             uplink.file.touch();
             this.#remover.moved(uplink);

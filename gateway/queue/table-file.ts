@@ -1,5 +1,4 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { DamagedError } from "./bytes.ts";
 import { moreCrc } from "./crc.ts";
 import { HEADER_KEY, sourceKey } from "./keys.ts";
 import type { OnMeta } from "./log-batch.ts";
@@ -96,43 +95,35 @@ export class TableFile {
     });
   }
 
-  /** Calls back for each entry from a place on, until that gives false. With `onMeta` it remembers places on its way. */
+  /** Calls back for each record from a place on, until that gives false. With `onMeta` it remembers places on its way. */
   async #walk(start: Place, onMeta: OnMeta | undefined, onRecord: OnRecord): Promise<void> {
-    let place = start;
     let want = CHUNK;
-    while (place.at < this.#bytes) {
+    for (let place = start; place.at < this.#bytes; ) {
       const chunk = await this.#load(place.at, want);
-      const end = place.at + chunk.length >= this.#bytes || chunk.length < want;
-      const entries = new Entries(chunk, this.#bytes - place.at);
-      want = CHUNK;
-      for (;;) {
-        if (entries.pos >= chunk.length || (!end && entries.pos + MOST_HEAD > chunk.length)) break;
-        if (!entries.read()) {
-          entries.pos++;
-          continue;
-        }
-        if (entries.end > chunk.length) {
-          if (!end) {
-            want = Math.max(CHUNK, entries.end - entries.pos + MOST_HEAD);
-            break;
-          }
-          entries.pos++;
-          continue;
-        }
-        const seq = entries.isRecord ? this.#seqOf(entries, place) : undefined;
-        if (seq !== undefined) {
-          if (!onRecord(seq, entries.value())) return;
-          place = { ...place, seq, number: entries.number };
-        } else if (!(onMeta && this.#meta(entries, onMeta)) && !(this.#base === undefined && entries.isRecord)) {
-          entries.pos++;
-          continue;
-        }
-        entries.pos = entries.end;
-        if (onMeta) this.#mark({ ...place, at: place.at + entries.pos });
+      const last = place.at + chunk.length >= this.#bytes || chunk.length < want;
+      const entries = new Entries(chunk, this.#bytes - place.at, last);
+      let found = place;
+      while (entries.find()) {
+        const next = this.#take(entries, found, onMeta, onRecord);
+        if (next === "enough") return;
+        if (next) entries.pos = entries.end;
+        else entries.pos++;
+        found = next ?? found;
+        if (next && onMeta) this.#mark({ ...found, at: place.at + entries.pos });
       }
-      if (end) return;
-      place = { ...place, at: place.at + entries.pos };
+      if (last) return;
+      want = Math.max(CHUNK, entries.wanted);
+      place = { ...found, at: place.at + entries.pos };
     }
+  }
+
+  /** The entry that was found, if it is one: gives what is known behind it. */
+  #take(entries: Entries, place: Place, onMeta: OnMeta | undefined, onRecord: OnRecord): Place | "enough" | undefined {
+    if (!entries.isRecord) return onMeta && this.#meta(entries, onMeta) ? place : undefined;
+    if (this.#base === undefined) return place;
+    const seq = this.#seqOf(entries, place, this.#base);
+    if (seq === undefined) return undefined;
+    return onRecord(seq, entries.value()) ? { ...place, seq, number: entries.number } : "enough";
   }
 
   #mark(place: Place): void {
@@ -141,8 +132,7 @@ export class TableFile {
   }
 
   /** The seq with the bytes that are there, behind the last one, with which the checksum passes. */
-  #seqOf(entries: Entries, { seq: last, number }: Place): number | undefined {
-    if (this.#base === undefined) return undefined;
+  #seqOf(entries: Entries, { seq: last, number }: Place, base: number): number | undefined {
     const { suffix, suffixBytes } = entries;
     const value = entries.value();
     const step = 256 ** suffixBytes;
@@ -150,19 +140,9 @@ export class TableFile {
     const most = suffixBytes === 8 ? suffix : last + entries.number - number;
     let seq = suffixBytes === 8 ? suffix : last + 1 + modulo(suffix - (last + 1), step);
     for (let guesses = 0; seq <= most && seq > last && guesses < MOST_GUESSES; seq += step, guesses++) {
-      if (this.#passes(seq, value)) return seq;
+      if (this.#record.openIfWhole(base, seq, value)) return seq;
     }
     return undefined;
-  }
-
-  #passes(seq: number, value: Buffer): boolean {
-    try {
-      this.#record.open(this.#base ?? 0, seq, value);
-      return true;
-    } catch (error) {
-      if (error instanceof DamagedError) return false;
-      throw error;
-    }
   }
 
   /** A dictionary entry or the header. Gives whether it was one. */
@@ -199,10 +179,11 @@ export class TableFile {
   }
 }
 
-/** Reads entries out of a piece of a table; `left` bytes of the table begin with it. */
+/** Finds entries in a piece of a table; `left` bytes of the table begin with it, and are all of it where it is the `last`. */
 class Entries {
   readonly #data: Buffer;
   readonly #left: number;
+  readonly #last: boolean;
   pos = 0;
   /** Behind the entry that was read. */
   end = 0;
@@ -214,13 +195,31 @@ class Entries {
   number = 0;
   #valueAt = 0;
 
-  constructor(data: Buffer, left: number) {
+  /** Bytes from `pos` on that are needed to go on there. */
+  wanted = 0;
+
+  constructor(data: Buffer, left: number, last: boolean) {
     this.#data = data;
     this.#left = left;
+    this.#last = last;
   }
 
-  /** Looks at what could be an entry at `pos`. Gives false where there can be none of ours. */
-  read(): boolean {
+  /** Goes on, from `pos`, to where an entry of ours can be. Gives false where the next piece is needed first. */
+  find(): boolean {
+    const { length } = this.#data;
+    this.wanted = 0;
+    for (; this.pos < length; this.pos++) {
+      if (!this.#last && this.pos + MOST_HEAD > length) return false;
+      if (!this.#read()) continue;
+      if (this.end <= length) return true;
+      if (this.#last) continue;
+      this.wanted = this.end - this.pos + MOST_HEAD;
+      return false;
+    }
+    return false;
+  }
+
+  #read(): boolean {
     const data = this.#data;
     const shared = data[this.pos] ?? 0xff;
     const own = data[this.pos + 1] ?? 0xff;

@@ -74,7 +74,8 @@ export class TableSegment implements OpenSegment {
     const found = new Map<number, StoredRecord>();
     for (const record of all.flat()) {
       const other = found.get(record.seq);
-      if (record.seq <= known && !(other && this.#passes(other))) found.set(record.seq, record);
+      if (record.seq <= known && !(other && this.#record.openIfWhole(this.#base, other.seq, other.value)))
+        found.set(record.seq, record);
     }
     const merged = [...found.values()].sort((a, b) => a.seq - b.seq);
     let bytes = 0;
@@ -103,16 +104,6 @@ export class TableSegment implements OpenSegment {
     const log = await LogSegment.open(place, this.#base);
     this.#logs.push(log);
     this.#parts.push(log);
-  }
-
-  #passes({ seq, value }: StoredRecord): boolean {
-    try {
-      this.#record.open(this.#base, seq, value);
-      return true;
-    } catch (error) {
-      if (error instanceof DamagedError) return false;
-      throw error;
-    }
   }
 
   readonly #onMeta: OnMeta = (key, value) => {

@@ -34,6 +34,7 @@ export const testOptions: QueueOptions = {
   sync: 1000,
   eventsPolicy: "refuse",
   telemetryPolicy: "drop-oldest",
+  quarantine: 64 * 1024 * 1024,
 };
 
 export type QueueChanges = Partial<Omit<LevelQueueParts, "dataDir" | "options">> & { options?: Partial<QueueOptions> };

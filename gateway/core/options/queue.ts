@@ -24,5 +24,8 @@ export const queueOptions = z.strictObject({
     .enum(["drop-oldest", "refuse"])
     .default("drop-oldest")
     .describe("What happens to telemetry when the queue is full."),
+  quarantine: size(0)
+    .prefault("64MiB")
+    .describe("Disk for damaged segments, kept for whoever wants to look into them; beyond it the oldest goes."),
 });
 export type QueueOptions = z.infer<typeof queueOptions>;

@@ -1,0 +1,113 @@
+import { DamagedError } from "./bytes.ts";
+import { RecordReader } from "./record.ts";
+import type { Segment } from "./segment.ts";
+import type { OpenSegment, StoredRecord } from "./segment-store.ts";
+
+const CHUNK_RECORDS = 2048;
+const CHUNK_BYTES = 512 * 1024;
+
+/** Seqs from the first to the last that cannot be read, between two records of a chain that can. */
+export interface Break {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What is missing of one chain slot in a damaged segment. */
+export interface SlotSurvey {
+  /** Records that the seal counts and that cannot be read. */
+  missing: number;
+  /** Where they are: at least one in each. */
+  readonly breaks: Break[];
+  last: number | undefined;
+}
+
+/** What can be read of a sealed segment in which damage was found: so its gaps can say exactly how much is missing. */
+export interface Survey {
+  readonly slots: ReadonlyMap<number, SlotSurvey>;
+}
+
+/** Reads all of it. @throws what reading throws. */
+export async function surveyOf(segment: Segment, open: OpenSegment): Promise<Survey> {
+  const pass = new Pass(segment, open);
+  for (let next = segment.first; next <= segment.last; ) {
+    const records = await open.read(next, segment.last, CHUNK_RECORDS, CHUNK_BYTES);
+    for (const record of records) pass.take(record);
+    const last = records.at(-1);
+    if (!last) break;
+    next = last.seq + 1;
+  }
+  return { slots: pass.end() };
+}
+
+class Pass {
+  readonly #segment: Segment;
+  readonly #open: OpenSegment;
+  readonly #record = new RecordReader();
+  readonly #holes: { from: number; to: number }[] = [];
+  readonly #slots = new Map<number, SlotSurvey>();
+  #next: number;
+
+  constructor(segment: Segment, open: OpenSegment) {
+    this.#segment = segment;
+    this.#open = open;
+    this.#next = segment.first;
+    for (const [slot, { count }] of segment.tally.slots) {
+      this.#slots.set(slot, { missing: count, breaks: [], last: undefined });
+    }
+  }
+
+  take({ seq, value }: StoredRecord): void {
+    if (!this.#readable(seq, value)) return;
+    this.#missing(this.#next, seq - 1);
+    this.#next = seq + 1;
+    const { first } = this.#segment;
+    this.#record.eachLink((slot, prev) => {
+      const found = this.#slots.get(slot);
+      if (!found) return;
+      found.missing--;
+      if (prev >= first && prev !== found.last) this.#break(found, seq);
+      found.last = seq;
+    });
+  }
+
+  end(): ReadonlyMap<number, SlotSurvey> {
+    this.#missing(this.#next, this.#segment.last);
+    for (const [slot, found] of this.#slots) {
+      const { last } = this.#segment.tally.slots.get(slot) ?? {};
+      if (last !== undefined && last !== found.last) this.#break(found, this.#segment.last + 1);
+    }
+    return this.#slots;
+  }
+
+  #readable(seq: number, value: Buffer): boolean {
+    try {
+      this.#record.open(this.#segment.base, seq, value);
+      this.#record.content((id) => this.#open.sourceOf(id));
+      return true;
+    } catch (error) {
+      if (error instanceof DamagedError) return false;
+      throw error;
+    }
+  }
+
+  #missing(from: number, to: number): void {
+    if (from <= to) this.#holes.push({ from, to });
+  }
+
+  /** Something of the chain is missing before `next`. */
+  #break(found: SlotSurvey, next: number): void {
+    const after = found.last ?? this.#segment.first - 1;
+    const inside = this.#holes.filter(({ from, to }) => from > after && to < next);
+    const [first] = inside;
+    const last = inside.at(-1);
+    if (first && last) found.breaks.push({ from: first.from, to: last.to });
+  }
+}
+
+/** How many records of a slot are missing from `from` to `to`; undefined where that cannot be told. */
+export function missingIn(survey: Survey | undefined, slot: number, from: number, to: number): number | undefined {
+  const found = survey?.slots.get(slot);
+  if (!found?.breaks.some((at) => at.from >= from && at.to <= to)) return undefined;
+  if (found.breaks.length === 1) return found.missing;
+  return found.breaks.length === found.missing ? 1 : undefined;
+}
