@@ -29,6 +29,8 @@ export interface Loss {
   readonly epoch: number;
   /** At most so many; absent: every seq. */
   readonly count?: number;
+  /** `count` is of all that is owed in there together: one gap, also where something in the midst was delivered. */
+  readonly together?: boolean;
   /** The last selected seq before, where the caller knows it. */
   readonly prev?: number;
   readonly exact: boolean;
@@ -140,7 +142,10 @@ export class Cursor {
     let lost = 0;
     for (const span of this.#spans) {
       const parts = this.#owed.within(Math.max(from, span.from), Math.min(to, span.to));
-      for (const part of parts) lost += this.#losePart(part, span, loss);
+      const [first] = parts;
+      const last = parts.at(-1);
+      if (loss.together && first && last) lost += this.#losePart({ ...first, to: last.to }, span, loss);
+      else for (const part of parts) lost += this.#losePart(part, span, loss);
     }
     return lost;
   }
@@ -151,10 +156,34 @@ export class Cursor {
     this.#owed.subtract(part.from, part.to, part.to);
     if (count === 0) return 0;
     const { reason, epoch, exact } = loss;
+    if (exact) this.#doneAt(part.from).done.count += count;
     const stream = this.#row.stream;
     const prev = loss.prev ?? clip(Math.max(part.prev, this.#headIn(span, part.from)), span);
     this.#add({ stream, epoch, chain: span.chain, from: part.from, to: part.to, prev, count, bytes: 0, reason, exact });
     return count;
+  }
+
+  /** Whether anything, and whether all, of `from` to `to` is owed. */
+  owedOf(from: number, to: number): "nothing" | "part" | "all" {
+    const [part] = this.#owed.within(from, to);
+    if (!part) return "nothing";
+    return part.from === from && part.to === to ? "all" : "part";
+  }
+
+  /**
+   * How many of the records of a chain that are owed in a segment are not among those that can be read: `readable` are
+   * their seqs, counted from the first of the segment. Undefined where that cannot be told.
+   */
+  missingOf(segment: Segment, span: Span, readable: Uint32Array): number | undefined {
+    const [part] = partsOf([span], segment);
+    if (!part?.exact) return undefined;
+    let owed = 0;
+    for (const { from, to } of this.#owed.within(part.from, part.to)) {
+      owed += countBelow(readable, to + 1 - segment.first) - countBelow(readable, from - segment.first);
+    }
+    const { count } = this.#left(segment, part);
+    // The count of what is done does not survive everything.
+    return part.count - count < readable.length - owed ? undefined : Math.max(0, count - owed);
   }
 
   /** A whole segment goes: what is owed of it and not in flight becomes a gap per chain. Gives the records lost. */
@@ -366,6 +395,18 @@ export class Cursor {
 
 function doneKey(segment: Segment, span: Span): string {
   return `${segment.first}/${span.slot ?? 0}`;
+}
+
+/** How many of the ascending numbers are below `limit`. */
+function countBelow(numbers: Uint32Array, limit: number): number {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((numbers[middle] ?? 0) < limit) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** A predecessor on another chain is none. */

@@ -14,7 +14,7 @@ import type { Segment } from "./segment.ts";
 import type { OpenSegment, StoredRecord } from "./segment-store.ts";
 import type { Shelf } from "./shelf.ts";
 import { partsOf, type Span } from "./slots.ts";
-import { missingIn, surveyOf } from "./survey.ts";
+import { surveyOf } from "./survey.ts";
 
 /** What is read from a segment at once. */
 const CHUNK_RECORDS = 2048;
@@ -279,7 +279,9 @@ export class Reader {
     const { epoch } = hole.segment;
     const counted = this.#countOf(hole, span);
     const count = counted ?? hole.count;
-    const loss = { reason: "damaged", epoch, prev, count, exact: counted !== undefined } as const;
+    // Where every seq is selected, each part of the hole has as many as it is long.
+    const together = counted !== undefined && counted !== hole.count;
+    const loss = { reason: "damaged", epoch, prev, count, exact: counted !== undefined, together } as const;
     if (this.#parts.cursor.lose(hole.from, hole.to, loss) > 0) this.#parts.onHurt(hole.segment);
     position.mark = hole.to;
     position.prev = hole.to;
@@ -294,9 +296,15 @@ export class Reader {
     const [part] = partsOf([span], segment);
     if (!part?.exact) return undefined;
     if (part.count === segment.tally.count) return count;
-    const owed = this.#parts.cursor.owedFrom(from);
-    if (!owed || owed.from > from || owed.to < to) return undefined;
-    return missingIn(segment.survey, span.slot, from, to);
+    const { cursor } = this.#parts;
+    const found = segment.survey?.get(span.slot);
+    const breaks = found?.breaks.filter((at) => cursor.owedOf(at.from, at.to) !== "nothing") ?? [];
+    if (!found || !breaks.some((at) => at.from >= from && at.to <= to)) return undefined;
+    const missing = cursor.missingOf(segment, span, found.readable);
+    if (breaks.length === 1) return missing;
+    // One at least is missing in each.
+    const inEach = breaks.every((at) => cursor.owedOf(at.from, at.to) === "all");
+    return inEach && missing === breaks.length ? 1 : undefined;
   }
 
   /** The last seq of the segment that the chain selects, as far as this reader goes. */

@@ -12,19 +12,23 @@ export interface Break {
   readonly to: number;
 }
 
-/** What is missing of one chain slot in a damaged segment. */
+/** One chain slot in a damaged segment. */
 export interface SlotSurvey {
-  /** Records that the seal counts and that cannot be read. */
-  missing: number;
-  /** Where they are: at least one in each. */
+  /** Its records that can be read: their seqs, counted from the first of the segment. */
+  readonly readable: Uint32Array;
+  /** Where the others are: at least one in each. */
+  readonly breaks: readonly Break[];
+}
+
+interface Counting {
+  readonly readable: Uint32Array;
+  count: number;
   readonly breaks: Break[];
   last: number | undefined;
 }
 
 /** What can be read of a sealed segment in which damage was found: so its gaps can say exactly how much is missing. */
-export interface Survey {
-  readonly slots: ReadonlyMap<number, SlotSurvey>;
-}
+export type Survey = ReadonlyMap<number, SlotSurvey>;
 
 /** Reads all of it. @throws what reading throws. */
 export async function surveyOf(segment: Segment, open: OpenSegment): Promise<Survey> {
@@ -36,7 +40,7 @@ export async function surveyOf(segment: Segment, open: OpenSegment): Promise<Sur
     if (!last) break;
     next = last.seq + 1;
   }
-  return { slots: pass.end() };
+  return pass.end();
 }
 
 class Pass {
@@ -44,7 +48,7 @@ class Pass {
   readonly #open: OpenSegment;
   readonly #record = new RecordReader();
   readonly #holes: { from: number; to: number }[] = [];
-  readonly #slots = new Map<number, SlotSurvey>();
+  readonly #slots = new Map<number, Counting>();
   #next: number;
 
   constructor(segment: Segment, open: OpenSegment) {
@@ -52,7 +56,7 @@ class Pass {
     this.#open = open;
     this.#next = segment.first;
     for (const [slot, { count }] of segment.tally.slots) {
-      this.#slots.set(slot, { missing: count, breaks: [], last: undefined });
+      this.#slots.set(slot, { readable: new Uint32Array(count), count: 0, breaks: [], last: undefined });
     }
   }
 
@@ -64,19 +68,24 @@ class Pass {
     this.#record.eachLink((slot, prev) => {
       const found = this.#slots.get(slot);
       if (!found) return;
-      found.missing--;
+      found.readable[found.count++] = seq - first;
       if (prev >= first && prev !== found.last) this.#break(found, seq);
       found.last = seq;
     });
   }
 
-  end(): ReadonlyMap<number, SlotSurvey> {
+  end(): Survey {
     this.#missing(this.#next, this.#segment.last);
     for (const [slot, found] of this.#slots) {
       const { last } = this.#segment.tally.slots.get(slot) ?? {};
       if (last !== undefined && last !== found.last) this.#break(found, this.#segment.last + 1);
     }
-    return this.#slots;
+    return new Map(
+      [...this.#slots].map(([slot, { readable, count, breaks }]) => [
+        slot,
+        { readable: readable.subarray(0, count), breaks },
+      ]),
+    );
   }
 
   #readable(seq: number, value: Buffer): boolean {
@@ -95,19 +104,11 @@ class Pass {
   }
 
   /** Something of the chain is missing before `next`. */
-  #break(found: SlotSurvey, next: number): void {
+  #break(found: Counting, next: number): void {
     const after = found.last ?? this.#segment.first - 1;
     const inside = this.#holes.filter(({ from, to }) => from > after && to < next);
     const [first] = inside;
     const last = inside.at(-1);
     if (first && last) found.breaks.push({ from: first.from, to: last.to });
   }
-}
-
-/** How many records of a slot are missing from `from` to `to`; undefined where that cannot be told. */
-export function missingIn(survey: Survey | undefined, slot: number, from: number, to: number): number | undefined {
-  const found = survey?.slots.get(slot);
-  if (!found?.breaks.some((at) => at.from >= from && at.to <= to)) return undefined;
-  if (found.breaks.length === 1) return found.missing;
-  return found.breaks.length === found.missing ? 1 : undefined;
 }
