@@ -163,27 +163,9 @@ export class Cursor {
     return count;
   }
 
-  /** Whether anything, and whether all, of `from` to `to` is owed. */
-  owedOf(from: number, to: number): "nothing" | "part" | "all" {
-    const [part] = this.#owed.within(from, to);
-    if (!part) return "nothing";
-    return part.from === from && part.to === to ? "all" : "part";
-  }
-
-  /**
-   * How many of the records of a chain that are owed in a segment are not among those that can be read: `readable` are
-   * their seqs, counted from the first of the segment. Undefined where that cannot be told.
-   */
-  missingOf(segment: Segment, span: Span, readable: Uint32Array): number | undefined {
-    const [part] = partsOf([span], segment);
-    if (!part?.exact) return undefined;
-    let owed = 0;
-    for (const { from, to } of this.#owed.within(part.from, part.to)) {
-      owed += countBelow(readable, to + 1 - segment.first) - countBelow(readable, from - segment.first);
-    }
-    const { count } = this.#left(segment, part);
-    // The count of what is done does not survive everything.
-    return part.count - count < readable.length - owed ? undefined : Math.max(0, count - owed);
+  /** What is owed of `from` to `to`. */
+  owedWithin(from: number, to: number): readonly Range[] {
+    return this.#owed.within(from, to);
   }
 
   /** A whole segment goes: what is owed of it and not in flight becomes a gap per chain. Gives the records lost. */
@@ -205,7 +187,7 @@ export class Cursor {
     const [first] = unread;
     const last = unread.at(-1);
     if (!first || !last) return 0;
-    const left = this.#left(segment, part);
+    const left = this.left(segment, part);
     const size = last.to - first.from + 1;
     let { count, bytes } = left;
     for (const [seq, record] of this.#inFlight) {
@@ -267,7 +249,7 @@ export class Cursor {
     for (const segment of this.#row.segments.all) {
       for (const part of partsOf(this.#spans, segment)) {
         if (!this.#owed.overlaps(part.from, part.to)) continue;
-        const { count, bytes } = this.#left(segment, part);
+        const { count, bytes } = this.left(segment, part);
         sum.count += Math.max(0, count);
         sum.bytes += Math.max(0, bytes);
       }
@@ -285,7 +267,7 @@ export class Cursor {
       for (const part of partsOf(this.#spans, segment)) {
         const below = this.#seqsOwed(part.from, Math.min(part.to, fence));
         if (below === 0) continue;
-        const left = Math.max(0, this.#left(segment, part).count);
+        const left = Math.max(0, this.left(segment, part).count);
         sum +=
           part.to <= fence ? left : Math.min(below, Math.round((left * below) / this.#seqsOwed(part.from, part.to)));
       }
@@ -367,7 +349,8 @@ export class Cursor {
     return { to: Math.min(segment.last, span.to), done };
   }
 
-  #left(segment: Segment, part: Part): Done {
+  /** What is owed of a part of a segment, as far as what is done was counted. */
+  left(segment: Segment, part: Part): Done {
     const done = this.#done.get(doneKey(segment, part.span));
     return { count: part.count - (done?.count ?? 0), bytes: part.bytes - (done?.bytes ?? 0) };
   }
@@ -395,18 +378,6 @@ export class Cursor {
 
 function doneKey(segment: Segment, span: Span): string {
   return `${segment.first}/${span.slot ?? 0}`;
-}
-
-/** How many of the ascending numbers are below `limit`. */
-function countBelow(numbers: Uint32Array, limit: number): number {
-  let low = 0;
-  let high = numbers.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((numbers[middle] ?? 0) < limit) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** A predecessor on another chain is none. */

@@ -14,7 +14,7 @@ import type { Segment } from "./segment.ts";
 import type { OpenSegment, StoredRecord } from "./segment-store.ts";
 import type { Shelf } from "./shelf.ts";
 import { partsOf, type Span } from "./slots.ts";
-import { surveyOf } from "./survey.ts";
+import { missingIn, surveyOf } from "./survey.ts";
 
 /** What is read from a segment at once. */
 const CHUNK_RECORDS = 2048;
@@ -298,13 +298,15 @@ export class Reader {
     if (part.count === segment.tally.count) return count;
     const { cursor } = this.#parts;
     const found = segment.survey?.get(span.slot);
-    const breaks = found?.breaks.filter((at) => cursor.owedOf(at.from, at.to) !== "nothing") ?? [];
-    if (!found || !breaks.some((at) => at.from >= from && at.to <= to)) return undefined;
-    const missing = cursor.missingOf(segment, span, found.readable);
-    if (breaks.length === 1) return missing;
-    // One at least is missing in each.
-    const inEach = breaks.every((at) => cursor.owedOf(at.from, at.to) === "all");
-    return inEach && missing === breaks.length ? 1 : undefined;
+    return (
+      found &&
+      missingIn({ from, to }, found, {
+        first: segment.first,
+        count: part.count,
+        left: cursor.left(segment, part).count,
+        owed: cursor.owedWithin(segment.first, segment.last),
+      })
+    );
   }
 
   /** The last seq of the segment that the chain selects, as far as this reader goes. */

@@ -1,3 +1,4 @@
+import { StorageError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import { STREAMS, type StreamName } from "../core/record.ts";
 import type { Cursor } from "./cursor.ts";
@@ -11,6 +12,8 @@ import type { Segment } from "./segment.ts";
 import type { Shelf } from "./shelf.ts";
 import type { Totals } from "./totals.ts";
 import type { PerStream, UplinkState } from "./uplink-state.ts";
+
+const BARRED = new StorageError("three processes ended while they opened it");
 
 export interface RemoverParts {
   readonly rows: PerStream<Row>;
@@ -72,6 +75,19 @@ export class Remover {
     });
   }
 
+  /** What one uplink is owed of sealed segments, and has not read, leaves its debt as a gap (`retention`). */
+  async expire(uplink: UplinkState, segments: readonly Segment[]): Promise<void> {
+    await this.#turns.run(async () => {
+      for (const segment of segments) {
+        if (!segment.sealed || !this.#row(segment).segments.has(segment)) continue;
+        this.#parts.totals.dropped += uplink.cursors[segment.stream].loseSegment(segment, "retention");
+        this.#parts.overtake(segment.stream);
+      }
+      await uplink.file.flush();
+    });
+    this.trim("all");
+  }
+
   /** Puts a segment that cannot be read where nothing opens it again; what uplinks were owed of it becomes a gap. */
   async setAside(segment: Segment, error: unknown): Promise<void> {
     await this.#turns.run(async () => {
@@ -89,12 +105,23 @@ export class Remover {
     });
   }
 
+  /** Sets aside what is not to be opened any more. */
+  async setBarredAside(): Promise<void> {
+    const all = STREAMS.flatMap((stream) => this.#parts.rows[stream].segments.all);
+    for (const segment of all.filter(({ barred }) => barred)) await this.setAside(segment, BARRED);
+  }
+
   /** Part of a segment cannot be read. Known over a restart too, so that it is kept when it is done with. */
   async hurt(segment: Segment): Promise<void> {
     if (segment.hurt) return;
     segment.hurt = true;
     this.#parts.log.error({ segment: segment.folder }, "damaged records in a segment, the others are delivered");
     await markHurt(segment.folder);
+  }
+
+  /** Does something while no segment is removed. */
+  async alone<T>(work: () => Promise<T>): Promise<T> {
+    return await this.#turns.run(work);
   }
 
   /** Resolves when nothing is under way. */

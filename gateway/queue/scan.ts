@@ -125,8 +125,8 @@ async function scanSegment(
   }
 }
 
-/** Counts what can be read. */
-async function count(segment: Segment, open: OpenSegment, limit: number): Promise<void> {
+/** Counts what can be read, into the segment's tally. */
+export async function count(segment: Segment, open: OpenSegment, limit: number): Promise<void> {
   const { tally } = segment;
   const record = new RecordReader();
   let last = segment.first - 1;
@@ -166,7 +166,7 @@ async function uncounted(at: ConstructorParameters<typeof Segment>[0], limit: nu
 }
 
 /** Whether there is any file of LevelDB in which a record could be, or links to such files. */
-async function hasData(folder: string): Promise<boolean> {
+export async function hasData(folder: string): Promise<boolean> {
   for (const name of await namesIn(folder)) {
     if (!/^(\d+\.(log|ldb|sst)|kept-\d+)$/.test(name)) continue;
     if ((await stat(join(folder, name))).size > 0) return true;

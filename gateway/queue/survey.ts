@@ -112,3 +112,41 @@ class Pass {
     if (first && last) found.breaks.push({ from: first.from, to: last.to });
   }
 }
+
+/** What an uplink is owed of a chain in a segment. */
+export interface Owing {
+  /** The first seq of the segment. */
+  readonly first: number;
+  /** Records of the chain in it, and those of them that are not done with. */
+  readonly count: number;
+  readonly left: number;
+  readonly owed: readonly Break[];
+}
+
+/** How many records that are owed are missing in a hole that has some; undefined where that cannot be told. */
+export function missingIn(hole: Break, { readable, breaks }: SlotSurvey, owing: Owing): number | undefined {
+  const { first, count, left, owed } = owing;
+  const open = breaks.filter((at) => owed.some(({ from, to }) => from <= at.to && to >= at.from));
+  if (!open.some(({ from, to }) => from >= hole.from && to <= hole.to)) return undefined;
+  let there = 0;
+  for (const { from, to } of owed) there += countBelow(readable, to + 1 - first) - countBelow(readable, from - first);
+  // The count of what is done does not survive everything.
+  if (count - left < readable.length - there) return undefined;
+  const missing = Math.max(0, left - there);
+  if (open.length === 1) return missing;
+  // One at least is missing in each.
+  const inEach = open.every((at) => owed.some(({ from, to }) => from <= at.from && to >= at.to));
+  return inEach && missing === open.length ? 1 : undefined;
+}
+
+/** How many of the ascending numbers are below `limit`. */
+function countBelow(numbers: Uint32Array, limit: number): number {
+  let low = 0;
+  let high = numbers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((numbers[middle] ?? 0) < limit) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { moreCrc } from "./crc.ts";
 import { errorCode, replaceFile, syncFolder } from "./files.ts";
@@ -135,6 +135,15 @@ function slotsIn(file: Buffer | undefined): { slots: (Slot | undefined)[]; best:
 function neverWritten(file: Buffer | undefined, only: Slot, other: number): boolean {
   const half = Math.floor((file?.length ?? 0) / 2);
   return only.generation <= 1 && file?.subarray(other * half, (other + 1) * half).every((byte) => byte === 0) === true;
+}
+
+/** The content of such a file that nobody has open; undefined where there is none. Changes nothing. */
+export async function readTwoSlot(path: string): Promise<unknown> {
+  const found = await readFile(path).catch((error: unknown) => {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  });
+  return found && contentIn(found);
 }
 
 function encodeSlot(generation: number, body: Buffer): Buffer {

@@ -28,7 +28,8 @@ import { Random, seedOf } from "../support/random.ts";
  */
 const rounds = Number(process.env["MILLRACE_DAMAGE_SEEDS"] ?? 1);
 const first = seedOf(process.env["MILLRACE_SEED"]);
-const home = scratch("damage");
+/** On memory where there is some: thousands of fsyncs prove nothing here. */
+const home = scratch("damage", existsSync("/dev/shm") ? "/dev/shm" : undefined);
 const programs = join(root, "test", "faults", "programs");
 const figures = { cases: 0, started: 0, missing: 0, unreported: 0, inexact: 0, inexactSealed: 0, quarantined: 0 };
 
@@ -143,15 +144,19 @@ function casesOf({ dir, kind }: Store, random: Random): Case[] {
     }
   }
   if (kind === "tables") return cases;
-  const whole = { within: {}, sealed: false };
-  for (const file of readdirSync(join(dir, "state"))) {
-    if (file === "lock") continue;
-    for (const damage of forState) add(join("state", file), damage, whole);
-  }
-  for (const file of readdirSync(join(dir, "state", "lock")))
-    for (const damage of forOthers) add(join("state", "lock", file), damage, whole);
-  for (const damage of places) add("", damage, whole);
+  for (const { path, damage } of besideSegments(dir)) add(path, damage, { within: {}, sealed: false });
   return cases;
+}
+
+/** State and whole pieces of the store. */
+function besideSegments(dir: string): { path: string; damage: Damage }[] {
+  const state = readdirSync(join(dir, "state")).filter((file) => file !== "lock");
+  const lock = readdirSync(join(dir, "state", "lock"));
+  return [
+    ...state.flatMap((file) => forState.map((damage) => ({ path: join("state", file), damage }))),
+    ...lock.flatMap((file) => forOthers.map((damage) => ({ path: join("state", "lock", file), damage }))),
+    ...places.map((damage) => ({ path: "", damage })),
+  ];
 }
 
 async function run({ dir, stored }: Store, { what, apply, within, sealed }: Case, seed: number): Promise<void> {

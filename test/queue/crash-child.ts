@@ -30,6 +30,7 @@ const queue = new LevelQueue({
     eventsPolicy: "refuse",
     telemetryPolicy: "drop-oldest",
     quarantine: 64 * 1024 * 1024,
+    endurance: 10e12,
   },
   clock,
   log: silentLogger,

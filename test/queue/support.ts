@@ -35,6 +35,7 @@ export const testOptions: QueueOptions = {
   eventsPolicy: "refuse",
   telemetryPolicy: "drop-oldest",
   quarantine: 64 * 1024 * 1024,
+  endurance: 10e12,
 };
 
 export type QueueChanges = Partial<Omit<LevelQueueParts, "dataDir" | "options">> & { options?: Partial<QueueOptions> };

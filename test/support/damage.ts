@@ -157,28 +157,41 @@ export function judge(
   const verdict: Verdict = { unreported: [], outside: [], wrong: [], miscounted: [], missing: 0, inexact: 0 };
   for (const [uplink, streams] of Object.entries(answer.delivered)) {
     for (const stream of STREAMS) {
-      const delivered = new Map(streams[stream]);
       const gaps = (answer.gaps[uplink] ?? []).filter((gap) => gap.stream === stream);
-      for (const [seq, token] of delivered) {
-        if (stored[stream][seq]?.token !== token) verdict.wrong.push(`${uplink} ${stream} ${seq} ${token}`);
-      }
-      const missing = Object.entries(stored[stream])
-        .filter(([seq, { owed }]) => owed.includes(uplink) && !delivered.has(Number(seq)))
-        .map(([seq]) => Number(seq));
-      verdict.missing += missing.length;
-      for (const seq of missing) {
-        const text = `${uplink} ${stream} ${seq}`;
-        if (!gaps.some(({ from, to }) => from <= seq && seq <= to)) verdict.unreported.push(text);
-        const [from, to] = within[stream] ?? [1, 0];
-        if (seq < from || seq > to) verdict.outside.push(text);
-      }
-      for (const { from, to, count, exact, reason } of gaps) {
-        const inside = missing.filter((seq) => seq >= from && seq <= to).length;
-        if (count < inside || (exact && count > inside))
-          verdict.miscounted.push(`${uplink} ${stream} ${from}-${to} ${reason}: ${count} for ${inside}`);
-        if (reason === "damaged" && !exact) verdict.inexact++;
-      }
+      const found = { uplink, stream, delivered: new Map(streams[stream]), gaps, within: within[stream] ?? [1, 0] };
+      judgeStream(stored[stream], found, verdict);
     }
   }
   return verdict;
+}
+
+interface FoundStream {
+  readonly uplink: string;
+  readonly stream: StreamName;
+  readonly delivered: ReadonlyMap<number, string>;
+  readonly gaps: readonly Gap[];
+  readonly within: readonly [number, number];
+}
+
+function judgeStream(stored: Stored[StreamName], found: FoundStream, verdict: Verdict): void {
+  const { uplink, stream, delivered, gaps, within } = found;
+  for (const [seq, token] of delivered) {
+    if (stored[seq]?.token !== token) verdict.wrong.push(`${uplink} ${stream} ${seq} ${token}`);
+  }
+  const missing = Object.entries(stored)
+    .filter(([seq, { owed }]) => owed.includes(uplink) && !delivered.has(Number(seq)))
+    .map(([seq]) => Number(seq));
+  verdict.missing += missing.length;
+  for (const seq of missing) {
+    const text = `${uplink} ${stream} ${seq}`;
+    if (!gaps.some(({ from, to }) => from <= seq && seq <= to)) verdict.unreported.push(text);
+    if (seq < within[0] || seq > within[1]) verdict.outside.push(text);
+  }
+  for (const gap of gaps) {
+    const inside = missing.filter((seq) => seq >= gap.from && seq <= gap.to).length;
+    if (gap.count < inside || (gap.exact && gap.count > inside)) {
+      verdict.miscounted.push(`${uplink} ${stream} ${gap.from}-${gap.to} ${gap.reason}: ${gap.count} for ${inside}`);
+    }
+    if (gap.reason === "damaged" && !gap.exact) verdict.inexact++;
+  }
 }
