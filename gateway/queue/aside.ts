@@ -1,15 +1,9 @@
-import { copyFile, link, mkdir, mkdtemp, readdir } from "node:fs/promises";
+import { copyFile, link, mkdir, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
-import { errorCode, namesIn, removeFolder } from "./files.ts";
-import { isPlain } from "./log-segment.ts";
-import { mustBeOwner } from "./owned-lock.ts";
+import { errorCode } from "./files.ts";
 import type { Segment } from "./segment.ts";
 import type { OpenSegment, SegmentStore } from "./segment-store.ts";
 import type { Shelf } from "./shelf.ts";
-
-/** What LevelDB opens; the rest it makes itself. */
-const CONTENT = /^(CURRENT|MANIFEST-\d+|\d+\.(log|ldb|sst))$/;
-const KEPT = /^kept-(\d+)$/;
 
 /** Links a file under another name, or copies it where the file system cannot link or the disk is another. */
 export async function linkOrCopy(from: string, to: string): Promise<void> {
@@ -30,17 +24,15 @@ export async function trashFolder(dataDir: string, prefix: string): Promise<stri
 
 /**
  * Segments opened for a look beside delivery: one at a time, never out of the places that delivery has, and nothing on
- * disk changes. One that holds LevelDB's tables is opened as a copy made of links, since opening changes it.
+ * disk changes.
  */
 export class Aside {
-  readonly #dataDir: string;
   readonly #engine: SegmentStore;
   readonly #shelf: Shelf | undefined;
-  #place: { readonly segment: Segment; readonly open: OpenSegment; readonly copy: string | undefined } | undefined;
+  #place: { readonly segment: Segment; readonly open: OpenSegment } | undefined;
 
   /** `shelf` has the segments that are being written; undefined where the gateway is stopped. */
-  constructor(dataDir: string, engine: SegmentStore, shelf?: Shelf) {
-    this.#dataDir = dataDir;
+  constructor(engine: SegmentStore, shelf?: Shelf) {
     this.#engine = engine;
     this.#shelf = shelf;
   }
@@ -50,14 +42,7 @@ export class Aside {
     if (this.#place?.segment === segment) return await work(this.#place.open);
     if (this.#shelf && !segment.sealed) return await this.#shelf.use(segment, work);
     await this.close();
-    const copy = (await isPlain(segment.folder)) ? undefined : await this.#copyOf(segment);
-    try {
-      const open = await this.#engine.open(copy ?? segment.folder, segment.base);
-      this.#place = { segment, open, copy };
-    } catch (error) {
-      if (copy !== undefined) await removeFolder(copy).catch(() => {});
-      throw error;
-    }
+    this.#place = { segment, open: await this.#engine.open(segment.folder, segment.base) };
     return await work(this.#place.open);
   }
 
@@ -66,25 +51,5 @@ export class Aside {
     const place = this.#place;
     this.#place = undefined;
     await place?.open.close().catch(() => {});
-    if (place?.copy !== undefined) await removeFolder(place.copy).catch(() => {});
   }
-
-  async #copyOf(segment: Segment): Promise<string> {
-    await mustBeOwner(this.#dataDir);
-    const copy = await trashFolder(this.#dataDir, "look");
-    const from = (await keptFiles(segment.folder)) ?? segment.folder;
-    for (const name of await namesIn(from)) {
-      if (CONTENT.test(name)) await linkOrCopy(join(from, name), join(copy, name));
-    }
-    return copy;
-  }
-}
-
-/** Where an opening by LevelDB was not finished: the folder in which the files from before it are kept, if it is whole. */
-async function keptFiles(folder: string): Promise<string | undefined> {
-  for (const name of await namesIn(folder)) {
-    const count = KEPT.exec(name)?.[1];
-    if (count !== undefined && (await readdir(join(folder, name))).length === Number(count)) return join(folder, name);
-  }
-  return undefined;
 }

@@ -29,6 +29,8 @@ export interface Loss {
   readonly epoch: number;
   /** At most so many; absent: every seq. */
   readonly count?: number;
+  /** `count` is of all that is owed in there together: one gap, also where something in the midst was delivered. */
+  readonly together?: boolean;
   /** The last selected seq before, where the caller knows it. */
   readonly prev?: number;
   readonly exact: boolean;
@@ -140,7 +142,10 @@ export class Cursor {
     let lost = 0;
     for (const span of this.#spans) {
       const parts = this.#owed.within(Math.max(from, span.from), Math.min(to, span.to));
-      for (const part of parts) lost += this.#losePart(part, span, loss);
+      const [first] = parts;
+      const last = parts.at(-1);
+      if (loss.together && first && last) lost += this.#losePart({ ...first, to: last.to }, span, loss);
+      else for (const part of parts) lost += this.#losePart(part, span, loss);
     }
     return lost;
   }
@@ -151,10 +156,16 @@ export class Cursor {
     this.#owed.subtract(part.from, part.to, part.to);
     if (count === 0) return 0;
     const { reason, epoch, exact } = loss;
+    if (exact) this.#doneAt(part.from).done.count += count;
     const stream = this.#row.stream;
     const prev = loss.prev ?? clip(Math.max(part.prev, this.#headIn(span, part.from)), span);
     this.#add({ stream, epoch, chain: span.chain, from: part.from, to: part.to, prev, count, bytes: 0, reason, exact });
     return count;
+  }
+
+  /** What is owed of `from` to `to`. */
+  owedWithin(from: number, to: number): readonly Range[] {
+    return this.#owed.within(from, to);
   }
 
   /** A whole segment goes: what is owed of it and not in flight becomes a gap per chain. Gives the records lost. */
@@ -176,7 +187,7 @@ export class Cursor {
     const [first] = unread;
     const last = unread.at(-1);
     if (!first || !last) return 0;
-    const left = this.#left(segment, part);
+    const left = this.left(segment, part);
     const size = last.to - first.from + 1;
     let { count, bytes } = left;
     for (const [seq, record] of this.#inFlight) {
@@ -238,7 +249,7 @@ export class Cursor {
     for (const segment of this.#row.segments.all) {
       for (const part of partsOf(this.#spans, segment)) {
         if (!this.#owed.overlaps(part.from, part.to)) continue;
-        const { count, bytes } = this.#left(segment, part);
+        const { count, bytes } = this.left(segment, part);
         sum.count += Math.max(0, count);
         sum.bytes += Math.max(0, bytes);
       }
@@ -256,7 +267,7 @@ export class Cursor {
       for (const part of partsOf(this.#spans, segment)) {
         const below = this.#seqsOwed(part.from, Math.min(part.to, fence));
         if (below === 0) continue;
-        const left = Math.max(0, this.#left(segment, part).count);
+        const left = Math.max(0, this.left(segment, part).count);
         sum +=
           part.to <= fence ? left : Math.min(below, Math.round((left * below) / this.#seqsOwed(part.from, part.to)));
       }
@@ -338,7 +349,8 @@ export class Cursor {
     return { to: Math.min(segment.last, span.to), done };
   }
 
-  #left(segment: Segment, part: Part): Done {
+  /** What is owed of a part of a segment, as far as what is done was counted. */
+  left(segment: Segment, part: Part): Done {
     const done = this.#done.get(doneKey(segment, part.span));
     return { count: part.count - (done?.count ?? 0), bytes: part.bytes - (done?.bytes ?? 0) };
   }

@@ -57,16 +57,6 @@ export class Folders {
     await removeFolder(gone);
   }
 
-  /** Sets a segment aside, where nothing opens it again. Gives its new place. */
-  async quarantine(folder: string): Promise<string> {
-    const aside = join(this.dataDir, "quarantine", uniqueName(folder));
-    await makeFolder(dirname(aside));
-    await rename(folder, aside);
-    await syncFolder(dirname(folder));
-    await syncFolder(dirname(aside));
-    return aside;
-  }
-
   /** Finishes what an earlier run began to remove. */
   async emptyTrash(): Promise<void> {
     for (const name of await namesIn(this.#trash)) await removeFolder(join(this.#trash, name));

@@ -2,8 +2,6 @@
 
 export const HEADER_KEY = Buffer.from("H");
 export const SYNC_KEY = Buffer.from("S");
-/** The first key that is not a record's. */
-export const AFTER_RECORDS = Buffer.from("D");
 
 export function seqKey(seq: number): Buffer {
   const key = Buffer.allocUnsafe(8);

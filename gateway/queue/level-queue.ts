@@ -7,13 +7,17 @@ import type { QueueOptions } from "../core/options/queue.ts";
 import type { LaneRequest, Queue, QueueReader, QueueStats } from "../core/queue.ts";
 import type { Entry, Gap, NewRecord, StreamName } from "../core/record.ts";
 import { ClockKeeper } from "./clock-keeper.ts";
+import { CrashGuard } from "./crash-guard.ts";
 import { errorCode } from "./files.ts";
 import { Folders } from "./folders.ts";
 import { Health } from "./health.ts";
 import { gapCounter } from "./insight.ts";
 import { LevelSegments } from "./level-segments.ts";
 import { FolderLock } from "./lock.ts";
-import { recover, refuseNewer } from "./recovery.ts";
+import { clearFolderPlaces, clearStatePlaces } from "./misplaced.ts";
+import { refuseNewer } from "./newer.ts";
+import { Quarantine } from "./quarantine.ts";
+import { recover } from "./recovery.ts";
 import type { SegmentStore } from "./segment-store.ts";
 import { Shelf } from "./shelf.ts";
 import { Store } from "./store.ts";
@@ -40,6 +44,7 @@ export class LevelQueue implements Queue {
   #lock: FolderLock | undefined;
   #store: Store | undefined;
   #keeper: ClockKeeper | undefined;
+  #guard: CrashGuard | undefined;
   #starting: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -121,18 +126,23 @@ export class LevelQueue implements Queue {
     const health = new Health(log);
     const totals = new Totals();
     const onWritten = (bytes: number, fsyncs: number) => totals.wrote(bytes, fsyncs);
-    const onAside = (bytes: number) => onWritten(bytes, 0);
-    const engine = this.#parts.engine ?? new LevelSegments(options.segment, onAside);
-    const shelf = new Shelf(engine, onAside);
+    const engine = this.#parts.engine ?? new LevelSegments(options.segment, (bytes) => onWritten(bytes, 0));
+    const guard = new CrashGuard(folders.state("opening"), clock);
+    const shelf = new Shelf(engine, guard);
+    const quarantine = new Quarantine({ dataDir, maxBytes: options.quarantine, log, metrics });
     const lock = new FolderLock(dataDir);
     const onGap = gapCounter(metrics, totals);
     const keeper = new ClockKeeper({ clock, path: folders.state("boots"), log, metrics, onWritten });
     try {
-      await refuseNewer(dataDir);
+      await refuseNewer(folders, engine);
+      await clearFolderPlaces({ folders, quarantine, log });
       await folders.make();
       await lock.take();
+      await clearStatePlaces({ folders, quarantine, log });
       await keeper.start();
-      const recovered = await recover({ folders, engine, shelf, health, totals, log, machineId, onGap });
+      await guard.start();
+      const found = { folders, engine, shelf, health, totals, log, machineId, onGap, guard, quarantine };
+      const recovered = await recover(found);
       const fatal = onFatal ?? ((error) => log.error({ reason: error.message }, "queue goes on without a segment"));
       const parts = {
         options,
@@ -146,15 +156,18 @@ export class LevelQueue implements Queue {
         totals,
         onGap,
         keeper,
+        quarantine,
         onFatal: fatal,
       };
       const store = new Store(parts, recovered);
       await store.start();
       this.#store = store;
       this.#keeper = keeper;
+      this.#guard = guard;
       this.#lock = lock;
     } catch (error) {
       await keeper.close();
+      await guard.close();
       await shelf.close().catch(() => {});
       await lock.release().catch(() => {});
       throw startError(error, dataDir);
@@ -167,6 +180,7 @@ export class LevelQueue implements Queue {
     this.#store = undefined;
     await store?.close();
     await this.#keeper?.close();
+    await this.#guard?.close();
     await this.#lock?.release().catch(() => {});
   }
 }

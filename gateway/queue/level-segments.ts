@@ -2,20 +2,20 @@ import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import type { Source } from "../core/record.ts";
 import { namesIn } from "./files.ts";
-import { openKept } from "./keep.ts";
-import { AFTER_RECORDS, HEADER_KEY, seqKey, seqOfKey, sourceOfKey } from "./keys.ts";
+import { seqKey, seqOfKey } from "./keys.ts";
 import { isPlain, LogSegment } from "./log-segment.ts";
-import { decodeHeader, decodeSource, type SegmentHeader } from "./meta.ts";
+import { decodeHeader, type SegmentHeader } from "./meta.ts";
 import { Runway } from "./runway.ts";
 import type { OpenSegment, Pair, SegmentStore, StoredRecord } from "./segment-store.ts";
+import { TableSegment } from "./table-segment.ts";
 
 type Level = ClassicLevel<Buffer, Buffer>;
 
 const MIB = 1024 * 1024;
 
 /**
- * Segments as LevelDB folders that are only ever appended to. Old ones are read out of their log files, unless an earlier
- * version opened them with LevelDB, which made tables of the logs.
+ * Segments as LevelDB folders that are only ever appended to. LevelDB writes them; old ones are read out of their files
+ * without it, so that nothing in a damaged file can end the process (decisions 005 and 006).
  */
 export class LevelSegments implements SegmentStore {
   readonly #segmentBytes: number;
@@ -33,7 +33,7 @@ export class LevelSegments implements SegmentStore {
   }
 
   async create(folder: string, header: Pair): Promise<OpenSegment> {
-    const db = this.#level(folder, true);
+    const db = this.#level(folder);
     await db.open();
     try {
       await db.put(header.key, header.value, { sync: false });
@@ -48,38 +48,20 @@ export class LevelSegments implements SegmentStore {
 
   async open(folder: string, base: number): Promise<OpenSegment> {
     if (await isPlain(folder)) return await LogSegment.open(folder, base);
-    const db = await openKept(folder, () => this.#opened(folder));
-    try {
-      return new LevelSegment(db, await headerOf(db), await dictionaryOf(db, base));
-    } catch (error) {
-      await db.close().catch(() => {});
-      throw error;
-    }
+    return await TableSegment.open(folder, base);
   }
 
   async header(folder: string): Promise<SegmentHeader | undefined> {
     if (await isPlain(folder)) return await LogSegment.header(folder);
-    const db = await openKept(folder, () => this.#opened(folder));
-    try {
-      return await headerOf(db);
-    } finally {
-      await db.close();
-    }
+    return await TableSegment.header(folder);
   }
 
-  async #opened(folder: string): Promise<Level> {
-    // Made only now: it opens itself, whether told to or not.
-    const db = this.#level(folder, false);
-    await db.open();
-    return db;
-  }
-
-  #level(folder: string, create: boolean): Level {
+  #level(folder: string): Level {
     return new ClassicLevel<Buffer, Buffer>(folder, {
       keyEncoding: "buffer",
       valueEncoding: "buffer",
-      createIfMissing: create,
-      errorIfExists: create,
+      createIfMissing: true,
+      errorIfExists: true,
       compression: false,
       writeBufferSize: this.#writeBufferBytes,
       cacheSize: 256 * 1024,
@@ -139,29 +121,5 @@ class LevelSegment implements OpenSegment {
   async close(): Promise<void> {
     await this.#runway?.close();
     await this.#db.close();
-  }
-}
-
-/** A damaged entry is left out: the records that need it then count as damaged, and no others. */
-async function dictionaryOf(db: Level, base: number): Promise<Map<number, Source>> {
-  const sources = new Map<number, Source>();
-  for await (const [key, value] of db.iterator({ gte: AFTER_RECORDS, lt: HEADER_KEY })) {
-    const id = sourceOfKey(key);
-    if (id === undefined) continue;
-    try {
-      sources.set(id, decodeSource(base, key, value));
-    } catch {
-      // Left out, see above.
-    }
-  }
-  return sources;
-}
-
-async function headerOf(db: Level): Promise<SegmentHeader | undefined> {
-  const value = await db.get(HEADER_KEY);
-  try {
-    return value && decodeHeader(value);
-  } catch {
-    return undefined;
   }
 }

@@ -60,8 +60,8 @@ export class LiveInspector implements Inspector {
   }
 
   async *records(query: RecordQuery, signal: AbortSignal): AsyncGenerator<readonly Found[]> {
-    const { rows, folders, engine, shelf, timeOf } = this.#parts;
-    const aside = new Aside(folders.dataDir, engine, shelf);
+    const { rows, engine, shelf, timeOf } = this.#parts;
+    const aside = new Aside(engine, shelf);
     try {
       yield* browse({ rows, aside, timeOf }, query, this.#browsed(query.uplink), signal);
     } finally {

@@ -1,4 +1,3 @@
-import { DamagedError } from "./bytes.ts";
 import { RecordReader } from "./record.ts";
 import type { StoredRecord } from "./segment-store.ts";
 
@@ -62,22 +61,12 @@ export function salvage(data: Buffer, base: number, expected: number, onMeta: On
       continue;
     }
     const seq = entry.seq();
-    if (seq < next || !passes(record, base, seq, entry.value())) continue;
+    if (seq < next || !record.openIfWhole(base, seq, entry.value())) continue;
     records.push({ seq, value: entry.value() });
     next = seq + 1;
     at = entry.pos;
   }
   return { records, next };
-}
-
-function passes(record: RecordReader, base: number, seq: number, value: Buffer): boolean {
-  try {
-    record.open(base, seq, value);
-    return true;
-  } catch (error) {
-    if (error instanceof DamagedError) return false;
-    throw error;
-  }
 }
 
 /** The places in some bytes where an entry can begin. */

@@ -1,3 +1,4 @@
+import { ConfigError } from "../core/errors.ts";
 import type { Source, StreamName } from "../core/record.ts";
 import { STREAMS } from "../core/record.ts";
 import { DamagedError } from "./bytes.ts";
@@ -6,6 +7,18 @@ import { HEADER_KEY } from "./keys.ts";
 
 /** Record format this version writes. It reads the same. */
 export const FORMAT = 1;
+
+/** Something whole that a newer version wrote. It must not count as damaged: nothing is touched, the start is refused. */
+export class NewerFormatError extends ConfigError {
+  readonly format: number;
+  readonly where: string | undefined;
+
+  constructor(format: number, where?: string) {
+    super(`format ${format}${where === undefined ? "" : ` in ${where}`} is newer than ${FORMAT}`);
+    this.format = format;
+    this.where = where;
+  }
+}
 
 /** The `H` entry of a segment. */
 export interface SegmentHeader {
@@ -44,13 +57,18 @@ export function encodeHeader(header: SegmentHeader): Buffer {
   return encodeMeta(originCrc(header), HEADER_KEY, json);
 }
 
-/** The header vouches for itself: its checksum covers the origin it names. @throws DamagedError. */
+/**
+ * The header vouches for itself: its checksum covers the origin it names.
+ * @throws DamagedError; NewerFormatError.
+ */
 export function decodeHeader(value: Buffer): SegmentHeader {
   const found = parse(value);
-  if (!isHeader(found)) throw new DamagedError("segment header is incomplete");
+  if (!hasOrigin(found)) throw new DamagedError("segment header is incomplete");
   if (value.readUInt32BE(0) !== moreCrc(moreCrc(originCrc(found), HEADER_KEY), value.subarray(4))) {
     throw new DamagedError("segment header fails its checksum");
   }
+  if (typeof found.format === "number" && found.format > FORMAT) throw new NewerFormatError(found.format);
+  if (!isHeader(found)) throw new DamagedError("segment header is incomplete");
   return found;
 }
 
@@ -72,15 +90,25 @@ function parse(value: Buffer): unknown {
   }
 }
 
-function isHeader(found: unknown): found is SegmentHeader {
+/** A header of this version or of another one. */
+type Foreign = Pick<SegmentHeader, "store" | "stream" | "epoch"> & Partial<Record<keyof SegmentHeader, unknown>>;
+
+function hasOrigin(found: unknown): found is Foreign {
   if (typeof found !== "object" || found === null) return false;
   const header = found as Partial<Record<keyof SegmentHeader, unknown>>;
   return (
-    header.format === FORMAT &&
     typeof header.store === "string" &&
     /^[0-9a-f]{32}$/.test(header.store) &&
     STREAMS.some((stream) => stream === header.stream) &&
-    typeof header.epoch === "number" &&
+    Number.isInteger(header.epoch) &&
+    Number(header.epoch) >= 0 &&
+    Number(header.epoch) <= 0xffff_ffff
+  );
+}
+
+function isHeader(header: Foreign): header is SegmentHeader {
+  return (
+    header.format === FORMAT &&
     typeof header.first === "number" &&
     typeof header.generation === "number" &&
     typeof header.boot === "string" &&

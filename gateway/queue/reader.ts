@@ -14,6 +14,7 @@ import type { Segment } from "./segment.ts";
 import type { OpenSegment, StoredRecord } from "./segment-store.ts";
 import type { Shelf } from "./shelf.ts";
 import { partsOf, type Span } from "./slots.ts";
+import { missingIn, surveyOf } from "./survey.ts";
 
 /** What is read from a segment at once. */
 const CHUNK_RECORDS = 2048;
@@ -32,6 +33,8 @@ export interface ReaderParts {
   readonly timeOf: (stored: StoredTime) => SentTime;
   /** Sets a segment aside that cannot be read. */
   readonly onDamaged: (segment: Segment, error: unknown) => Promise<void>;
+  /** Part of a segment cannot be read. */
+  readonly onHurt: (segment: Segment) => void;
   /** The cursor has changed without anybody waiting for it. */
   readonly onMoved: () => void;
 }
@@ -159,7 +162,11 @@ export class Reader {
     const version = this.#version;
     try {
       const chunk = await this.#parts.shelf.use(segment, async (open) => {
-        return { segment, open, to, records: await open.read(next, to, CHUNK_RECORDS, CHUNK_BYTES) };
+        const records = await open.read(next, to, CHUNK_RECORDS, CHUNK_BYTES);
+        if (segment.sealed && segment.damaged === 0 && !goesOn(records, next)) {
+          segment.survey ??= await surveyOf(segment, open);
+        }
+        return { segment, open, to, records };
       });
       this.#readErrors = 0;
       this.#backoff.reset();
@@ -269,14 +276,37 @@ export class Reader {
     const { hole, prev } = position;
     position.hole = undefined;
     if (!hole || head < hole.from) return;
-    const [part] = partsOf([span], hole.segment);
-    const all = part?.exact === true && part.count === hole.segment.tally.count;
-    const exact = span.slot !== undefined && (all || hole.from === hole.to);
     const { epoch } = hole.segment;
-    this.#parts.cursor.lose(hole.from, hole.to, { reason: "damaged", epoch, prev, count: hole.count, exact });
+    const counted = this.#countOf(hole, span);
+    const count = counted ?? hole.count;
+    // Where every seq is selected, each part of the hole has as many as it is long.
+    const together = counted !== undefined && counted !== hole.count;
+    const loss = { reason: "damaged", epoch, prev, count, exact: counted !== undefined, together } as const;
+    if (this.#parts.cursor.lose(hole.from, hole.to, loss) > 0) this.#parts.onHurt(hole.segment);
     position.mark = hole.to;
     position.prev = hole.to;
     this.#parts.onMoved();
+  }
+
+  /** How many records of the chain are missing in a hole that has some; undefined where that cannot be told. */
+  #countOf(hole: Hole, span: Span): number | undefined {
+    const { segment, from, to, count } = hole;
+    if (span.slot === undefined) return undefined;
+    if (from === to) return 1;
+    const [part] = partsOf([span], segment);
+    if (!part?.exact) return undefined;
+    if (part.count === segment.tally.count) return count;
+    const { cursor } = this.#parts;
+    const found = segment.survey?.get(span.slot);
+    return (
+      found &&
+      missingIn({ from, to }, found, {
+        first: segment.first,
+        count: part.count,
+        left: cursor.left(segment, part).count,
+        owed: cursor.owedWithin(segment.first, segment.last),
+      })
+    );
   }
 
   /** The last seq of the segment that the chain selects, as far as this reader goes. */
@@ -294,6 +324,12 @@ export class Reader {
     position.mark = end;
     this.#parts.onMoved();
   }
+}
+
+/** Whether the records begin with `next` and none is missing among them. */
+function goesOn(records: readonly StoredRecord[], next: number): boolean {
+  const last = records.at(-1);
+  return records[0]?.seq === next && last !== undefined && last.seq - next + 1 === records.length;
 }
 
 /** The hole begins with, or goes on over, `from` to `to`. */

@@ -3,7 +3,7 @@ import type { Content, NewRecord, Source } from "../core/record.ts";
 import { ByteReader, type ByteWriter, DamagedError } from "./bytes.ts";
 import { MESSAGE_KIND, readContent, SAMPLES_KIND, writeContent } from "./content.ts";
 import { moreCrc, recordHeadCrc } from "./crc.ts";
-import { FORMAT } from "./meta.ts";
+import { FORMAT, NewerFormatError } from "./meta.ts";
 import type { KnownSource } from "./sources.ts";
 
 /** Offset of the first byte behind the checksum. */
@@ -53,14 +53,32 @@ export class RecordReader {
   #value: Buffer = Buffer.alloc(0);
   #seq = 0;
 
-  /** @throws DamagedError when the checksum does not fit store, stream, epoch, seq and bytes. */
+  /**
+   * @throws DamagedError when the checksum does not fit store, stream, epoch, seq and bytes; NewerFormatError when it does
+   * and the record is of a newer version.
+   */
   open(base: number, seq: number, value: Buffer): void {
-    if (value.length <= LINKS || value[0] !== FORMAT) throw new DamagedError("not a record of a known format");
+    if (value.length <= LINKS) throw new DamagedError("too short for a record");
     if (value.readUInt32BE(4) !== moreCrc(recordHeadCrc(base, seq, value.readUInt32BE(0)), value.subarray(BODY))) {
       throw new DamagedError("record fails its checksum");
     }
+    if (value[0] !== FORMAT) {
+      if ((value[0] ?? 0) > FORMAT) throw new NewerFormatError(value[0] ?? 0);
+      throw new DamagedError("not a record of a known format");
+    }
     this.#value = value;
     this.#seq = seq;
+  }
+
+  /** Opens it, or says that it cannot be. @throws NewerFormatError. */
+  openIfWhole(base: number, seq: number, value: Buffer): boolean {
+    try {
+      this.open(base, seq, value);
+      return true;
+    } catch (error) {
+      if (error instanceof DamagedError) return false;
+      throw error;
+    }
   }
 
   get wallMs(): number {

@@ -1,13 +1,14 @@
-import { ConfigError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import { type Gap, STREAMS, type StreamName } from "../core/record.ts";
 import { ClockDebt } from "./clock-debt.ts";
+import type { CrashGuard } from "./crash-guard.ts";
 import type { CursorState } from "./cursor.ts";
 import { CursorFile } from "./cursor-file.ts";
 import type { Folders } from "./folders.ts";
 import type { Health } from "./health.ts";
 import { type Identity, newEpoch, newStore, readIdentity, writeIdentity } from "./identity.ts";
 import { FORMAT, type SegmentHeader } from "./meta.ts";
+import type { Quarantine } from "./quarantine.ts";
 import { Registry } from "./registry.ts";
 import { Row } from "./row.ts";
 import { type LostSegment, scanStream } from "./scan.ts";
@@ -31,6 +32,8 @@ export interface RecoveryParts {
   readonly log: Logger;
   readonly machineId: string;
   readonly onGap: (uplink: string, gap: Gap) => void;
+  readonly guard: CrashGuard;
+  readonly quarantine: Quarantine;
 }
 
 /** A store as the last run left it, ready to go on. */
@@ -40,6 +43,8 @@ export interface Recovered {
   readonly heads: PerStream<(slot: number) => number>;
   readonly uplinks: Map<string, UplinkState>;
   readonly registry: Registry;
+  /** There may have been uplinks that nothing is known of any more. */
+  readonly uplinksLost: boolean;
   readonly seqs: SeqFile;
 }
 
@@ -57,7 +62,8 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
     const { identity, before } = await identify(parts, marks !== undefined);
     const lost: LostSegment[] = [];
     const found: Record<StreamName, Segment[]> = { events: [], telemetry: [] };
-    const scan = { folders, engine: parts.engine, shelf: parts.shelf, identity: before };
+    const { engine, shelf, guard, quarantine } = parts;
+    const scan = { folders, engine, shelf, guard, quarantine, identity: before };
     for (const stream of STREAMS) {
       const end = (marks?.[stream].reserved ?? 1) - 1;
       found[stream] = await scanStream(stream, end, { ...scan, onLost: (segment) => lost.push(segment) });
@@ -68,8 +74,10 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
     }
     const starts = perStream((stream) => startOf(stream, marks?.[stream], found[stream], lost));
     const rows = perStream((stream) => rowOf(identity, stream, starts[stream].next, found[stream]));
-    for (const slot of slotsIn(rows)) registry.avoid(slot);
-    if (known.damaged) log.error({}, "list of uplinks unreadable, taking them as new");
+    const slots = slotsIn(rows);
+    for (const slot of slots) registry.avoid(slot);
+    const uplinksLost = known.damaged || (known.uplinks.size === 0 && slots.length > 0);
+    if (uplinksLost) log.error({}, "list of uplinks unreadable, taking them as new");
     const uplinks = new Map<string, UplinkState>();
     for (const [name, slots] of known.uplinks) {
       const file = new CursorFile(folders.state(`cursor-${name}`), `cursor ${name}`, parts.health, onWritten);
@@ -81,7 +89,7 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
     await Promise.all([...uplinks.values()].map((uplink) => uplink.file.flush()));
     const sameEpoch = identity.epoch === before.epoch;
     const heads = perStream((stream) => headsOf(starts[stream], sameEpoch));
-    return { rows, heads, uplinks, registry, seqs };
+    return { rows, heads, uplinks, registry, uplinksLost, seqs };
   } catch (error) {
     for (const file of [...files.values(), registry, seqs]) await file.close().catch(() => {});
     throw error;
@@ -91,11 +99,11 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
 /** Who this store is now, and who it was when its segments were written. */
 async function identify(parts: RecoveryParts, hasMarks: boolean): Promise<{ identity: Identity; before: Identity }> {
   const { folders, log, machineId } = parts;
-  const found = await readIdentity(folders.dataDir);
+  const read = await readIdentity(folders.dataDir);
   const anySegment = (await Promise.all(STREAMS.map((stream) => folders.segments(stream)))).some(
     (all) => all.length > 0,
   );
-  const before = found ?? (anySegment ? await fromSegments(parts) : undefined);
+  const before = read?.proven ? read.identity : await believed(parts, read?.identity, anySegment);
   if (!before) {
     const identity = { format: FORMAT, store: newStore(), epoch: newEpoch(), machine: machineId, created: Date.now() };
     await writeIdentity(folders.dataDir, identity);
@@ -106,8 +114,21 @@ async function identify(parts: RecoveryParts, hasMarks: boolean): Promise<{ iden
   if (cloned || emptied) log.warn({ cloned, emptied }, "new epoch begins");
   const epoch = cloned || emptied ? newEpoch() : before.epoch;
   const identity = { ...before, epoch, machine: machineId };
-  if (!found || epoch !== before.epoch || machineId !== before.machine) await writeIdentity(folders.dataDir, identity);
+  if (!read?.proven || epoch !== before.epoch || machineId !== before.machine)
+    await writeIdentity(folders.dataDir, identity);
   return { identity, before };
+}
+
+/** Without a checksum, what the file says counts if the segments are of the same store. */
+async function believed(
+  parts: RecoveryParts,
+  found: Identity | undefined,
+  anySegment: boolean,
+): Promise<Identity | undefined> {
+  const told = anySegment ? await fromSegments(parts) : undefined;
+  if (!told || found?.store === told.store) return found ?? told;
+  parts.log.error({}, "identity of the store was lost and taken from a segment");
+  return told;
 }
 
 /** The identity was lost: the newest segment that can be opened knows it. */
@@ -121,7 +142,6 @@ async function fromSegments(parts: RecoveryParts): Promise<Identity | undefined>
       continue;
     }
     if (!header) continue;
-    parts.log.error({}, "identity of the store was lost and taken from a segment");
     return { format: FORMAT, store: header.store, epoch: header.epoch, machine: "", created: Date.now() };
   }
   return undefined;
@@ -144,7 +164,10 @@ function startOf(
   lost: readonly LostSegment[],
 ): Start {
   const last = found.at(-1)?.last ?? 0;
-  if (mark) return { last, next: Math.max(mark.reserved, last + 1), unclean: mark.open, heads: mark.heads };
+  // A seq is reserved before it is given: a mark that lies behind what is there is an old one.
+  if (mark && last < mark.reserved) {
+    return { last, next: mark.reserved, unclean: mark.open, heads: mark.heads };
+  }
   const inLost = Math.max(0, ...lost.filter((segment) => segment.stream === stream).map((segment) => segment.from));
   const known = Math.max(last, inLost);
   if (known === 0) return { last, next: FRESH.reserved, unclean: false, heads: {} };
@@ -203,15 +226,5 @@ function settleLosses(
   for (const stream of STREAMS) {
     const { last, next, unclean } = starts[stream];
     if (unclean) uplink.cursors[stream].lose(last + 1, next - 1, { reason: "power-loss", epoch, exact: false });
-  }
-}
-
-/** @throws ConfigError as `readIdentity`, before anything is touched. */
-export async function refuseNewer(dataDir: string): Promise<void> {
-  try {
-    await readIdentity(dataDir);
-  } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    // Whatever else is wrong shows when it is opened.
   }
 }

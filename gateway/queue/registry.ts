@@ -15,13 +15,13 @@ export class Registry {
     this.#onWritten = onWritten;
   }
 
-  /** Gives the uplinks on disk, and whether there were some that cannot be read. */
+  /** Gives the uplinks on disk, and whether there may have been others that cannot be read. */
   async open(): Promise<{ uplinks: ReadonlyMap<string, readonly Slot[]>; damaged: boolean }> {
-    const { content, damaged } = await this.#file.open();
+    const { content, damaged, doubtful } = await this.#file.open();
     if (!isRegistry(content)) return { uplinks: new Map(), damaged: damaged || content !== undefined };
     this.#uplinks = content.uplinks;
     this.#next = content.next;
-    return { uplinks: new Map(Object.entries(content.uplinks)), damaged: false };
+    return { uplinks: new Map(Object.entries(content.uplinks)), damaged: doubtful };
   }
 
   /** Slots up to this are in use by segments, whatever the file says. */

@@ -1,19 +1,25 @@
+import { StorageError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import { STREAMS, type StreamName } from "../core/record.ts";
 import type { Cursor } from "./cursor.ts";
 import { Serial } from "./deferred.ts";
 import { errorText } from "./files.ts";
 import type { Folders } from "./folders.ts";
+import { markHurt } from "./hurt.ts";
+import type { Quarantine } from "./quarantine.ts";
 import type { Row } from "./row.ts";
 import type { Segment } from "./segment.ts";
 import type { Shelf } from "./shelf.ts";
 import type { Totals } from "./totals.ts";
 import type { PerStream, UplinkState } from "./uplink-state.ts";
 
+const BARRED = new StorageError("three processes ended while they opened it");
+
 export interface RemoverParts {
   readonly rows: PerStream<Row>;
   readonly uplinks: ReadonlyMap<string, UplinkState>;
   readonly folders: Folders;
+  readonly quarantine: Quarantine;
   readonly shelf: Shelf;
   readonly totals: Totals;
   readonly log: Logger;
@@ -65,7 +71,7 @@ export class Remover {
       }
       this.#parts.totals.dropped += lost;
       this.#parts.overtake(segment.stream);
-      await this.#remove([segment]);
+      await this.#remove([segment], false);
     });
   }
 
@@ -85,7 +91,7 @@ export class Remover {
   /** Puts a segment that cannot be read where nothing opens it again; what uplinks were owed of it becomes a gap. */
   async setAside(segment: Segment, error: unknown): Promise<void> {
     await this.#turns.run(async () => {
-      const { rows, uplinks, shelf, folders, totals, log, overtake } = this.#parts;
+      const { rows, uplinks, shelf, quarantine, totals, log, overtake } = this.#parts;
       const { segments } = rows[segment.stream];
       if (!segments.has(segment)) return;
       for (const uplink of uplinks.values()) uplink.cursors[segment.stream].loseSegment(segment, "damaged");
@@ -94,9 +100,23 @@ export class Remover {
       segments.remove(segment);
       await shelf.shut(segment);
       totals.quarantined++;
-      const to = await folders.quarantine(segment.folder).catch(errorText);
+      const to = await quarantine.add(segment.folder).catch(errorText);
       log.error({ segment: segment.folder, to, reason: errorText(error) }, "damaged segment set aside");
     });
+  }
+
+  /** Sets aside what is not to be opened any more. */
+  async setBarredAside(): Promise<void> {
+    const all = STREAMS.flatMap((stream) => this.#parts.rows[stream].segments.all);
+    for (const segment of all.filter(({ barred }) => barred)) await this.setAside(segment, BARRED);
+  }
+
+  /** Part of a segment cannot be read. Known over a restart too, so that it is kept when it is done with. */
+  async hurt(segment: Segment): Promise<void> {
+    if (segment.hurt) return;
+    segment.hurt = true;
+    this.#parts.log.error({ segment: segment.folder }, "damaged records in a segment, the others are delivered");
+    await markHurt(segment.folder);
   }
 
   /** Does something while no segment is removed. */
@@ -119,7 +139,7 @@ export class Remover {
         const done = STREAMS.flatMap((stream) => this.#notOwed(stream, all));
         if (done.length === 0) return;
         for (const segment of done) this.#forget(segment);
-        await this.#remove(done).catch(() => {
+        await this.#remove(done, true).catch(() => {
           // Closed meanwhile: the next start finds them.
         });
       });
@@ -143,15 +163,17 @@ export class Remover {
     for (const uplink of this.#parts.uplinks.values()) uplink.cursors[segment.stream].forget(segment);
   }
 
-  async #remove(segments: readonly Segment[]): Promise<void> {
-    const { shelf, folders, log } = this.#parts;
+  /** With `keepHurt`, what was damaged is kept in quarantine. */
+  async #remove(segments: readonly Segment[], keepHurt: boolean): Promise<void> {
+    const { shelf, folders, quarantine, log } = this.#parts;
     await this.#flush();
     for (const segment of segments) {
       this.#row(segment).segments.remove(segment);
       this.#forget(segment);
       await shelf.shut(segment);
       try {
-        await folders.discard(segment.folder);
+        if (keepHurt && segment.hurt) await quarantine.add(segment.folder);
+        else await folders.discard(segment.folder);
       } catch (error) {
         // The next start finds it again, and nobody is owed it.
         log.warn({ segment: segment.folder, reason: errorText(error) }, "segment not removed");

@@ -1,12 +1,12 @@
-import { mkdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { ConfigError } from "../core/errors.ts";
 import { STREAMS } from "../core/record.ts";
 import { trashFolder } from "./aside.ts";
 import { type BackupManifest, copyBackup, type OnProgress, readManifest } from "./backup.ts";
-import { errorCode, makeFolder, namesIn, removeFolder, replaceFile, syncFolder } from "./files.ts";
+import { errorCode, makeFolder, namesIn, removeFolder, syncFolder } from "./files.ts";
 import { Folders } from "./folders.ts";
-import { readIdentity } from "./identity.ts";
+import { readIdentity, writeIdentity } from "./identity.ts";
 import { LevelSegments } from "./level-segments.ts";
 import { alone } from "./owned-lock.ts";
 import { STATE } from "./snapshot.ts";
@@ -86,11 +86,8 @@ async function putIn(staged: string, dataDir: string): Promise<void> {
   }
   await syncFolder(state);
   // Last, and as if it came from another machine: the start then begins a new epoch, as it must.
-  const identity: unknown = JSON.parse(await readFile(join(staged, "state", "store.json"), "utf8"));
-  await replaceFile(
-    join(state, "store.json"),
-    `${JSON.stringify({ ...(typeof identity === "object" ? identity : {}), machine: `restored ${Date.now()}` })}\n`,
-  );
+  const read = await readIdentity(staged);
+  if (read) await writeIdentity(dataDir, { ...read.identity, machine: `restored ${Date.now()}` });
 }
 
 /** Takes the queue away. Segments go in one step per stream; what is left is removed at the next start, at the latest. */

@@ -1,10 +1,15 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { StorageError } from "../core/errors.ts";
 import type { StreamName } from "../core/record.ts";
 import { DamagedError } from "./bytes.ts";
+import type { CrashGuard } from "./crash-guard.ts";
 import { folderBytes, isRefusal, namesIn, syncFiles } from "./files.ts";
 import type { Folders, FoundFolder } from "./folders.ts";
+import { isHurt, markHurt } from "./hurt.ts";
 import type { Identity } from "./identity.ts";
+import { NewerFormatError } from "./meta.ts";
+import type { Quarantine } from "./quarantine.ts";
 import { RecordReader } from "./record.ts";
 import { readSeal, writeSeal } from "./seal.ts";
 import { Segment } from "./segment.ts";
@@ -16,6 +21,8 @@ export interface ScanParts {
   readonly folders: Folders;
   readonly engine: SegmentStore;
   readonly shelf: Shelf;
+  readonly guard: CrashGuard;
+  readonly quarantine: Quarantine;
   readonly identity: Identity;
   /** A segment cannot be opened: it was set aside. */
   readonly onLost: (lost: LostSegment) => void;
@@ -50,6 +57,11 @@ export async function scanStream(stream: StreamName, end: number, parts: ScanPar
     );
     const limit = Math.min(after - 1, Number.MAX_SAFE_INTEGER);
     const superseded = found[0]?.first === first;
+    if (!(await stat(folder.folder)).isDirectory()) {
+      // What was there, if anything, is found missing when it is read.
+      await parts.quarantine.add(folder.folder);
+      continue;
+    }
     const segment = superseded ? undefined : await scanSegment(stream, folder, { limit, end }, parts);
     if (segment === "lost") lostFirst = first;
     else if (segment) found.unshift(segment);
@@ -72,6 +84,8 @@ async function scanSegment(
     segment.tally = seal.tally;
     segment.damaged = seal.damaged;
     segment.sealed = true;
+    segment.hurt = await isHurt(folder);
+    segment.barred = parts.guard.bars(folder);
     segment.diskBytes = await folderBytes(folder);
     return segment;
   }
@@ -79,11 +93,17 @@ async function scanSegment(
   if (!(await hasData(folder))) return undefined;
   let { epoch } = parts.identity;
   try {
+    if (parts.guard.bars(folder)) throw new StorageError("three processes ended while they opened it");
     await syncFiles(folder);
+    await parts.guard.begin(folder);
     epoch = (await parts.engine.header(folder))?.epoch ?? epoch;
     const segment = new Segment({ stream, store, epoch, first, generation, folder });
     segment.sealed = true;
     await parts.shelf.use(segment, (open) => count(segment, open, limit));
+    if (segment.damaged > 0) {
+      segment.hurt = true;
+      await markHurt(folder);
+    }
     if (segment.tally.count === 0 && segment.damaged === 0) {
       await parts.shelf.shut(segment);
       return undefined;
@@ -93,12 +113,15 @@ async function scanSegment(
     });
     return segment;
   } catch (error) {
+    if (error instanceof NewerFormatError) throw error;
     if (isRefusal(error)) {
       return uncounted({ stream, store, epoch, first, generation, folder }, Math.min(limit, Math.max(end, first)));
     }
-    await parts.folders.quarantine(folder);
+    await parts.quarantine.add(folder);
     parts.onLost({ stream, folder, epoch, from: first, to: Math.min(limit, Math.max(end, first)), error });
     return "lost";
+  } finally {
+    await parts.guard.end(folder);
   }
 }
 
@@ -142,10 +165,10 @@ async function uncounted(at: ConstructorParameters<typeof Segment>[0], limit: nu
   return segment;
 }
 
-/** Whether there is any file of LevelDB in which a record could be. */
+/** Whether there is any file of LevelDB in which a record could be, or links to such files. */
 export async function hasData(folder: string): Promise<boolean> {
   for (const name of await namesIn(folder)) {
-    if (!name.endsWith(".log") && !name.endsWith(".ldb")) continue;
+    if (!/^(\d+\.(log|ldb|sst)|kept-\d+)$/.test(name)) continue;
     if ((await stat(join(folder, name))).size > 0) return true;
   }
   return false;

@@ -44,15 +44,29 @@ export async function writeSeal(folder: string, seal: Seal): Promise<void> {
   await replaceFile(join(folder, "SEAL.json"), `${JSON.stringify({ ...body, crc: moreCrc(0, Buffer.from(text)) })}\n`);
 }
 
+/** The format that a seal names, if the seal is whole. */
+export async function sealFormat(folder: string): Promise<number | undefined> {
+  return (
+    await readFile(join(folder, "SEAL.json"), "utf8")
+      .then(bodyOf)
+      .catch(() => undefined)
+  )?.format;
+}
+
 /** The seal of a segment; undefined where there is none or it is not whole: then the segment has to be read. */
 export async function readSeal(folder: string): Promise<Seal | undefined> {
   try {
-    const { crc, ...body }: SealFile & { crc: unknown } = JSON.parse(await readFile(join(folder, "SEAL.json"), "utf8"));
-    if (body.format !== FORMAT || crc !== moreCrc(0, Buffer.from(JSON.stringify(body)))) return undefined;
+    const body = bodyOf(await readFile(join(folder, "SEAL.json"), "utf8"));
+    if (body?.format !== FORMAT) return undefined;
     return { epoch: body.epoch, tally: tallyOf(body), damaged: body.damaged };
   } catch {
     return undefined;
   }
+}
+
+function bodyOf(text: string): SealFile | undefined {
+  const { crc, ...body }: SealFile & { crc: unknown } = JSON.parse(text);
+  return crc === moreCrc(0, Buffer.from(JSON.stringify(body))) ? body : undefined;
 }
 
 function tallyOf(body: SealFile): Tally {

@@ -1,5 +1,6 @@
 import type { StreamName } from "../core/record.ts";
 import { originCrc } from "./crc.ts";
+import type { Survey } from "./survey.ts";
 import { Tally } from "./tally.ts";
 
 /** One segment as the rest of the queue knows it, open or not. */
@@ -17,6 +18,12 @@ export class Segment {
   tally = new Tally();
   /** Seqs up to `last` whose records could not be read when its tally was made: it does not count them. */
   damaged = 0;
+  /** Damage was found in it: it goes into quarantine when nobody is owed it any more. */
+  hurt = false;
+  /** Processes ended while they opened it: it is set aside before anybody reads. */
+  barred = false;
+  /** What of it can be read, once damage was found in it. */
+  survey: Survey | undefined;
   /** Bytes of its folder; while it is appended to, the bytes handed to the file system. */
   diskBytes = 0;
 

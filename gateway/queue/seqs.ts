@@ -12,6 +12,9 @@ export interface SeqMark {
   readonly heads: Readonly<Record<string, number>>;
 }
 
+/** More than one reservation: the newer slot of the file may have been lost. */
+const DOUBT_JUMP = 20_000;
+
 export type Marks = Record<StreamName, SeqMark>;
 
 /** The file `state/seq`: a reservation is on disk before a seq out of it is given. */
@@ -28,10 +31,10 @@ export class SeqFile {
 
   /** Gives the marks as the last run left them; undefined when there are none to trust. */
   async open(): Promise<Marks | undefined> {
-    const { content } = await this.#file.open();
+    const { content, doubtful } = await this.#file.open();
     if (!isMarks(content)) return undefined;
-    this.#marks = content;
-    return content;
+    this.#marks = doubtful ? { events: doubted(content.events), telemetry: doubted(content.telemetry) } : content;
+    return this.#marks;
   }
 
   /** Writes a mark, fsynced. @throws the system's error; the mark then counts as not written. */
@@ -49,6 +52,11 @@ export class SeqFile {
 }
 
 export const FRESH: SeqMark = { reserved: 1, open: false, heads: {} };
+
+/** One reservation may have been made after this mark. */
+function doubted(mark: SeqMark): SeqMark {
+  return { reserved: mark.reserved + DOUBT_JUMP, open: true, heads: {} };
+}
 
 export function isMarks(content: unknown): content is Marks {
   if (typeof content !== "object" || content === null) return false;

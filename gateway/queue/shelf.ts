@@ -1,7 +1,5 @@
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
-import { folderBytes, namesIn } from "./files.ts";
-import { isPlain } from "./log-segment.ts";
+import type { CrashGuard } from "./crash-guard.ts";
+import { folderBytes } from "./files.ts";
 import type { Segment } from "./segment.ts";
 import type { OpenSegment, SegmentStore } from "./segment-store.ts";
 import { Wakeup } from "./wakeup.ts";
@@ -18,22 +16,23 @@ interface Place {
   /** Closed as soon as nobody uses it. */
   done: boolean;
   usedAt: number;
+  /** It was opened and read from, and the process is still there. */
+  proven: boolean;
   closing?: Promise<void>;
 }
 
 /** Who has which segment open. */
 export class Shelf {
   readonly #store: SegmentStore;
-  readonly #onRewritten: (bytes: number) => void;
+  readonly #guard: CrashGuard;
   readonly #places = new Map<Segment, Place>();
   readonly #change = new Wakeup();
   readonly #forever = new AbortController().signal;
   #clock = 0;
 
-  /** `onRewritten` is told the bytes that opening a segment wrote: LevelDB turns the log of one that has tables into another. */
-  constructor(store: SegmentStore, onRewritten: (bytes: number) => void) {
+  constructor(store: SegmentStore, guard: CrashGuard) {
     this.#store = store;
-    this.#onRewritten = onRewritten;
+    this.#guard = guard;
   }
 
   /** Works with an open segment, which stays open meanwhile. @throws what opening or `work` throws. */
@@ -42,6 +41,10 @@ export class Shelf {
     try {
       return await work(await place.open);
     } finally {
+      if (!place.proven) {
+        place.proven = true;
+        await this.#guard.end(segment.folder);
+      }
       this.#leave(place);
     }
   }
@@ -55,6 +58,7 @@ export class Shelf {
       pinned: true,
       done: false,
       usedAt: ++this.#clock,
+      proven: true,
     });
   }
 
@@ -97,7 +101,7 @@ export class Shelf {
 
   #add(segment: Segment): void {
     const open = this.#open(segment);
-    const place: Place = { segment, open, users: 0, pinned: false, done: false, usedAt: ++this.#clock };
+    const place: Place = { segment, open, users: 0, pinned: false, done: false, usedAt: ++this.#clock, proven: false };
     this.#places.set(segment, place);
     open.catch(() => {
       this.#places.delete(segment);
@@ -106,9 +110,8 @@ export class Shelf {
   }
 
   async #open(segment: Segment): Promise<OpenSegment> {
-    const rewritten = (await isPlain(segment.folder)) ? 0 : await logBytes(segment.folder);
+    await this.#guard.begin(segment.folder);
     const open = await this.#store.open(segment.folder, segment.base);
-    if (rewritten > 0) this.#onRewritten(rewritten);
     segment.diskBytes = await folderBytes(segment.folder);
     return open;
   }
@@ -154,17 +157,4 @@ export class Shelf {
     this.#places.delete(place.segment);
     this.#change.ring();
   }
-}
-
-/** Bytes in log files that opening will write again as a table. */
-async function logBytes(folder: string): Promise<number> {
-  let bytes = 0;
-  for (const name of await namesIn(folder)) {
-    if (!name.endsWith(".log")) continue;
-    bytes += await stat(join(folder, name)).then(
-      (found) => found.size,
-      () => 0,
-    );
-  }
-  return bytes;
 }

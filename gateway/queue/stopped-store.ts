@@ -43,7 +43,7 @@ export interface StoppedStore {
  */
 export async function readStopped(folders: Folders, engine: SegmentStore): Promise<StoppedStore> {
   const { dataDir } = folders;
-  const identity = await readIdentity(dataDir);
+  const identity = (await readIdentity(dataDir))?.identity;
   const names = await namesIn(folders.state(""));
   const found = perStream((stream) => folders.segments(stream));
   if (

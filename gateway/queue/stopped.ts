@@ -70,7 +70,7 @@ export class StoppedInspector implements Inspector {
 
   async *records(query: RecordQuery, signal: AbortSignal): AsyncGenerator<readonly Found[]> {
     const { rows, boots } = this.#store;
-    const aside = new Aside(this.#parts.dataDir, this.#engine);
+    const aside = new Aside(this.#engine);
     try {
       yield* browse(
         { rows, aside, timeOf: (stored) => boots.timeOf(stored) },

@@ -16,6 +16,7 @@ import type { Health } from "./health.ts";
 import { Insight } from "./insight.ts";
 import { LaneReaders } from "./lanes.ts";
 import { LiveInspector } from "./live.ts";
+import type { Quarantine } from "./quarantine.ts";
 import type { Recovered } from "./recovery.ts";
 import { Remover } from "./remover.ts";
 import { Retention } from "./retention.ts";
@@ -39,6 +40,7 @@ export interface StoreParts {
   readonly health: Health;
   readonly totals: Totals;
   readonly keeper: ClockKeeper;
+  readonly quarantine: Quarantine;
   readonly onGap: (uplink: string, gap: Gap) => void;
   readonly onFatal: (error: StorageError) => void;
 }
@@ -94,6 +96,7 @@ export class Store {
   }
 
   async start(): Promise<void> {
+    await this.#remover.setBarredAside();
     await this.#room.start();
   }
 
@@ -308,7 +311,8 @@ export class Store {
     const states = perStream((stream) => {
       const { segments, nextSeq, tail } = rows[stream];
       // What is being written at this moment has its seqs already.
-      return reader.from === "now" ? owedFrom(nextSeq) : owedAll(segments.all, tail + 1);
+      const fromNow = reader.from === "now" && !this.#state.uplinksLost;
+      return fromNow ? owedFrom(nextSeq) : owedAll(segments.all, tail + 1);
     });
     await file.open();
     const uplink = new UplinkState(name, { file, rows, slots, states, onGap });
@@ -334,6 +338,7 @@ export class Store {
           selects: (topic) => uplink.reader?.selector.matches(topic) ?? false,
           timeOf: (stored) => this.#timeOf(uplink, stored),
           onDamaged: (segment, error) => this.#remover.setAside(segment, error),
+          onHurt: (segment) => void this.#remover.hurt(segment),
           onMoved: () => {
             uplink.file.touch();
             this.#remover.moved(uplink);

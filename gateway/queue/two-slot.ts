@@ -32,14 +32,14 @@ export class TwoSlotFile {
 
   /**
    * Opens or makes the file. Gives the content that counts; undefined where there is none.
-   * `damaged` tells that the file was there and neither slot was valid.
+   * `damaged` tells that the file was there and neither slot was valid; `doubtful` that the slot that is not valid may
+   * have been the newer one.
    */
-  async open(): Promise<{ content: unknown; damaged: boolean }> {
+  async open(): Promise<{ content: unknown; damaged: boolean; doubtful: boolean }> {
     const found = await this.#read();
-    const slots = found ? [slotAt(found, 0), slotAt(found, found.length / 2)] : [];
-    const [a, b] = slots;
-    const best = (a?.generation ?? -1) >= (b?.generation ?? -1) ? 0 : 1;
+    const { slots, best } = slotsIn(found);
     const content = slots[best]?.content;
+    const doubtful = slots[best] !== undefined && !slots[1 - best] && !neverWritten(found, slots[best], 1 - best);
     if (found && found.length >= 2 * FIRST_SLOT_BYTES) this.#slotBytes = Math.floor(found.length / 2);
     else await this.#make(FIRST_SLOT_BYTES);
     this.#file = await open(this.#path, "r+");
@@ -47,7 +47,7 @@ export class TwoSlotFile {
     await this.#file.datasync();
     this.#generation = slots[best]?.generation ?? 0;
     this.#target = slots[best] ? 1 - best : 0;
-    return { content, damaged: found?.some((byte) => byte !== 0) === true && content === undefined };
+    return { content, damaged: found?.some((byte) => byte !== 0) === true && content === undefined, doubtful };
   }
 
   /** Writes and, where `sync` says so, fsyncs. Gives the bytes written. @throws the system's error; write again. */
@@ -119,15 +119,31 @@ export class TwoSlotFile {
   }
 }
 
+/** The content that counts in the bytes of such a file, opened or not. */
+export function contentIn(file: Buffer): unknown {
+  const { slots, best } = slotsIn(file);
+  return slots[best]?.content;
+}
+
+function slotsIn(file: Buffer | undefined): { slots: (Slot | undefined)[]; best: 0 | 1 } {
+  const slots = file ? [slotAt(file, 0), slotAt(file, Math.floor(file.length / 2))] : [];
+  const [a, b] = slots;
+  return { slots, best: (a?.generation ?? -1) >= (b?.generation ?? -1) ? 0 : 1 };
+}
+
+/** The first content of a file stands alone in it. */
+function neverWritten(file: Buffer | undefined, only: Slot, other: number): boolean {
+  const half = Math.floor((file?.length ?? 0) / 2);
+  return only.generation <= 1 && file?.subarray(other * half, (other + 1) * half).every((byte) => byte === 0) === true;
+}
+
 /** The content of such a file that nobody has open; undefined where there is none. Changes nothing. */
 export async function readTwoSlot(path: string): Promise<unknown> {
   const found = await readFile(path).catch((error: unknown) => {
     if (errorCode(error) === "ENOENT") return undefined;
     throw error;
   });
-  if (!found) return undefined;
-  const slots = [slotAt(found, 0), slotAt(found, found.length / 2)];
-  return slots.sort((a, b) => (b?.generation ?? -1) - (a?.generation ?? -1))[0]?.content;
+  return found && contentIn(found);
 }
 
 function encodeSlot(generation: number, body: Buffer): Buffer {

@@ -29,6 +29,7 @@ const queue = new LevelQueue({
     sync: 200,
     eventsPolicy: "refuse",
     telemetryPolicy: "drop-oldest",
+    quarantine: 64 * 1024 * 1024,
     endurance: 10e12,
   },
   clock,

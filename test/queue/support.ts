@@ -34,6 +34,7 @@ export const testOptions: QueueOptions = {
   sync: 1000,
   eventsPolicy: "refuse",
   telemetryPolicy: "drop-oldest",
+  quarantine: 64 * 1024 * 1024,
   endurance: 10e12,
 };
 

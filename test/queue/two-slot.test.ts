@@ -17,7 +17,7 @@ describe("a two-slot file", () => {
   it("gives what was written last", async () => {
     const path = join(await testFolder(), "state");
     const file = new TwoSlotFile(path);
-    expect(await file.open()).toEqual({ content: undefined, damaged: false });
+    expect(await file.open()).toEqual({ content: undefined, damaged: false, doubtful: false });
     for (let n = 1; n <= 5; n++) {
       await file.write({ n }, n % 2 === 0);
       expect(await contentOf(path)).toEqual({ n });
@@ -72,7 +72,7 @@ describe("a two-slot file", () => {
     bytes[bytes.indexOf('{"n":1}') + 5] = 0x33;
     await writeFile(path, bytes);
     const both = new TwoSlotFile(path);
-    expect(await both.open()).toEqual({ content: undefined, damaged: true });
+    expect(await both.open()).toEqual({ content: undefined, damaged: true, doubtful: false });
     await both.close();
   });
 

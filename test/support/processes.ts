@@ -22,8 +22,8 @@ export function needProgram(program: string, debianPackage: string): string {
   throw new Error(`${program} is not installed: apt-get install ${debianPackage}`);
 }
 
-export function scratch(name: string): { path: string; remove: () => void } {
-  const path = mkdtempSync(join(tmpdir(), `millrace-${name}-`));
+export function scratch(name: string, folder = tmpdir()): { path: string; remove: () => void } {
+  const path = mkdtempSync(join(folder, `millrace-${name}-`));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 

@@ -34,6 +34,9 @@ export const queueOptions = z.strictObject({
     .enum(["drop-oldest", "refuse"])
     .default("drop-oldest")
     .describe("What happens to telemetry when the queue is full."),
+  quarantine: size(0)
+    .prefault("64MiB")
+    .describe("Disk for damaged segments, kept for whoever wants to look into them; beyond it the oldest goes."),
   endurance: size(1_000_000_000)
     .prefault("10TB")
     .describe("What the card or disk can take in writes over its life (TBW); for the estimate of its life only."),

@@ -25,6 +25,7 @@ export function queueIn(dataDir, options) {
       sync: 200,
       eventsPolicy: "refuse",
       telemetryPolicy: "drop-oldest",
+      quarantine: 2 ** 26,
       ...options,
     },
     clock,
