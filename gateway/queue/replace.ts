@@ -97,6 +97,8 @@ async function clear(dataDir: string, goes: (name: string) => boolean): Promise<
   for (const name of await namesIn(state)) {
     if (STATE.test(name) && goes(name)) await rm(join(state, name), { force: true });
   }
+  // What it counts is by the names of segments, which will come again.
+  await rm(join(state, "opening"), { recursive: true, force: true });
   await syncFolder(state);
   for (const stream of STREAMS) {
     await rename(join(dataDir, "queue", stream), join(gone, stream)).catch((error: unknown) => {
