@@ -112,9 +112,8 @@ export class Gateway implements Runnable {
     await this.#queue.start();
     this.#began("queue", () => this.#queue.close());
     for (const { shared } of config.uplinks) {
-      const { name, select, from, required, maxBacklog } = shared;
-      const limits = { bytes: maxBacklog.bytes, ageMs: maxBacklog.age };
-      await this.#queue.open(name, { selector: selectorOf(select), from, required, maxBacklog: limits });
+      const { name, select, from, required } = shared;
+      await this.#queue.open(name, { selector: selectorOf(select), from, required });
     }
     signal.throwIfAborted();
     await this.#listen("control", this.#control);

@@ -2,13 +2,6 @@ import type { BootOffset } from "./clock.ts";
 import type { Entry, Gap, NewRecord, StreamName } from "./record.ts";
 import type { Selector } from "./selector.ts";
 
-/** What one uplink may be owed at most. What is over becomes a gap (`retention`) of that uplink alone. */
-export interface BacklogLimits {
-  /** Stored bytes. */
-  readonly bytes?: number | undefined;
-  readonly ageMs?: number | undefined;
-}
-
 /** How an uplink takes part in the queue. */
 export interface QueueReader {
   /** Evaluated at append; a change of its text begins a new chain. */
@@ -17,7 +10,6 @@ export interface QueueReader {
   readonly from: "oldest" | "now";
   /** Only a required uplink can cause `refuse`; any other is given a gap alone. */
   readonly required: boolean;
-  readonly maxBacklog?: BacklogLimits;
 }
 
 /**

@@ -19,7 +19,6 @@ import { LiveInspector } from "./live.ts";
 import type { Quarantine } from "./quarantine.ts";
 import type { Recovered } from "./recovery.ts";
 import { Remover } from "./remover.ts";
-import { Retention } from "./retention.ts";
 import { Room } from "./room.ts";
 import type { SegmentStore } from "./segment-store.ts";
 import { SegmentWriter } from "./segment-writer.ts";
@@ -54,7 +53,6 @@ export class Store {
   readonly #remover: Remover;
   readonly #room: Room;
   readonly #insight: Insight;
-  readonly #retention: Retention;
   readonly #opening = new Serial();
   #closed = false;
   #trimmed = false;
@@ -76,15 +74,6 @@ export class Store {
     const { options } = parts;
     const { dataDir } = parts.folders;
     this.#room = new Room({ dataDir, options, rows, committers: this.#committers, uplinks, remover: this.#remover });
-    const roll = (stream: StreamName) => this.#committers[stream].roll();
-    this.#retention = new Retention({
-      ...parts,
-      rows,
-      uplinks,
-      remover: this.#remover,
-      roll,
-      retainMs: options.retain,
-    });
     this.#insight = new Insight({
       ...parts,
       rows,
@@ -105,7 +94,7 @@ export class Store {
     this.#begun();
     const committer = this.#committers[stream];
     const bytes = committer.sizeOf(records);
-    if (!this.#room.fits(stream, bytes)) await this.#room.make(stream, bytes);
+    if (!this.#room.fits(bytes)) await this.#room.make(stream, bytes);
     await committer.append(records, bytes);
   }
 
@@ -204,7 +193,6 @@ export class Store {
     const closed = new StorageError("the queue is closed");
     this.#closed = true;
     for (const readers of this.#readers.values()) for (const stream of STREAMS) readers[stream].close(closed);
-    const retained = this.#retention.stop();
     const clean = perStream((stream) => this.#committers[stream].close());
     await this.#opening.run(() => Promise.resolve());
     for (const stream of STREAMS) {
@@ -219,7 +207,6 @@ export class Store {
       for (const stream of STREAMS) uplink.cursors[stream].rewind();
       if (this.#parts.health.good) await this.#quietly(uplink.file.flush());
     }
-    await retained;
     await this.#remover.idle();
     await this.#room.idle();
     for (const uplink of uplinks.values()) await this.#quietly(uplink.file.close());
@@ -242,10 +229,7 @@ export class Store {
       row,
       boot: clock.bootId,
       segmentBytes: options.segment,
-      onSealed: () => {
-        this.#remover.trim("all");
-        this.#retention.check();
-      },
+      onSealed: () => this.#remover.trim("all"),
       onNoSpace: () => this.#room.relieve(),
     });
     const sync = stream === "events" ? "always" : options.sync;
@@ -365,7 +349,6 @@ export class Store {
     if (this.#trimmed) return;
     this.#trimmed = true;
     this.#remover.trim("all");
-    this.#retention.start();
   }
 
   #uplink(name: string): UplinkState {
