@@ -102,8 +102,14 @@ export class Gateway implements Runnable {
     await this.#queue.start();
     this.#began("queue", () => this.#queue.close());
     for (const { shared } of config.uplinks) {
-      const { name, select, from, required } = shared;
-      await this.#queue.open(name, { selector: selectorOf(select), from, required });
+      const { name, select, from, required, maxBacklog, retain } = shared;
+      await this.#queue.open(name, {
+        selector: selectorOf(select),
+        from,
+        required,
+        maxBacklog: { bytes: maxBacklog.bytes, ageMs: maxBacklog.age },
+        retainMs: retain,
+      });
     }
     signal.throwIfAborted();
     for (const [index, forwarder] of this.#forwarders.entries()) {

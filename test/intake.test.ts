@@ -4,6 +4,7 @@ import { QueueFullError, StorageError } from "../gateway/core/errors.ts";
 import { silentLogger } from "../gateway/core/log.ts";
 import type { Metrics } from "../gateway/core/metrics.ts";
 import { noMetrics } from "../gateway/core/metrics.ts";
+import type { Refused } from "../gateway/core/queue.ts";
 import type { NewRecord, StreamName } from "../gateway/core/record.ts";
 import { Intake } from "../gateway/intake.ts";
 import type { Scan } from "../gateway/southbound/scan.ts";
@@ -38,7 +39,9 @@ function queueOf(append: (stream: StreamName, records: readonly NewRecord[]) => 
     error: (_: object, text: string) => logged.push(text),
     info: (_: object, text: string) => logged.push(text),
   };
-  return { intake: new Intake({ queue: { append }, log, metrics }), counts, logged };
+  const told: Refused[] = [];
+  const refused = (_: StreamName, lost: Refused) => told.push(lost);
+  return { intake: new Intake({ queue: { append, refused }, log, metrics }), counts, logged, told };
 }
 
 describe("intake", () => {

@@ -47,6 +47,8 @@ export interface UplinkShared {
   readonly required: boolean;
   readonly order: "fifo" | "live-first";
   /** Caps per second. */
+  readonly maxBacklog: { readonly bytes?: number | undefined; readonly age?: number | undefined };
+  readonly retain?: number | undefined;
   readonly maxRate: { readonly messages?: number | undefined; readonly bytes?: number | undefined };
 }
 

@@ -3,7 +3,7 @@ import { ConfigError, StorageError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
-import type { LaneRequest, Queue, QueueReader, QueueStats } from "../core/queue.ts";
+import type { LaneRequest, Queue, QueueReader, QueueStats, Refused } from "../core/queue.ts";
 import type { Entry, Gap, NewRecord, StreamName } from "../core/record.ts";
 import { ClockKeeper } from "./clock-keeper.ts";
 import { errorCode } from "./files.ts";
@@ -60,6 +60,9 @@ export class LevelQueue implements Queue {
   }
   async append(stream: StreamName, records: readonly NewRecord[]): Promise<void> {
     await this.#opened().append(stream, records);
+  }
+  refused(stream: StreamName, lost: Refused): void {
+    this.#store?.refused(stream, lost);
   }
   async read(uplink: string, want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
     return await this.#opened().read(uplink, want, signal);
@@ -129,7 +132,17 @@ export class LevelQueue implements Queue {
       await folders.make();
       await lock.take();
       await keeper.start();
-      const recovered = await recover({ folders, engine, shelf, health, totals, log, machineId, onGap });
+      const recovered = await recover({
+        folders,
+        engine,
+        shelf,
+        health,
+        totals,
+        log,
+        machineId,
+        onGap,
+        ranMs: keeper.ranMs(),
+      });
       const fatal = onFatal ?? ((error) => log.error({ reason: error.message }, "queue goes on without a segment"));
       const parts = {
         options,

@@ -17,6 +17,8 @@ export interface ScanParts {
   readonly engine: SegmentStore;
   readonly shelf: Shelf;
   readonly identity: Identity;
+  /** How long the gateway had run, for segments that do not know it. */
+  readonly ranMs: number;
   /** A segment cannot be opened: it was set aside. */
   readonly onLost: (lost: LostSegment) => void;
 }
@@ -71,6 +73,8 @@ async function scanSegment(
     const segment = new Segment({ stream, store, epoch: seal.epoch, first, generation, folder });
     segment.tally = seal.tally;
     segment.damaged = seal.damaged;
+    segment.boot = seal.boot;
+    segment.ranMs = seal.ranMs ?? 0;
     segment.sealed = true;
     segment.diskBytes = await folderBytes(folder);
     return segment;
@@ -80,8 +84,11 @@ async function scanSegment(
   let { epoch } = parts.identity;
   try {
     await syncFiles(folder);
-    epoch = (await parts.engine.header(folder))?.epoch ?? epoch;
+    const header = await parts.engine.header(folder);
+    epoch = header?.epoch ?? epoch;
     const segment = new Segment({ stream, store, epoch, first, generation, folder });
+    segment.boot = header?.boot;
+    segment.ranMs = parts.ranMs;
     segment.sealed = true;
     await parts.shelf.use(segment, (open) => count(segment, open, limit));
     if (segment.tally.count === 0 && segment.damaged === 0) {
@@ -114,7 +121,7 @@ async function count(segment: Segment, open: OpenSegment, limit: number): Promis
       last = seq;
       try {
         record.open(segment.base, seq, value);
-        tally.record(seq, value.length, record.wallMs);
+        tally.record(seq, value.length, record);
         record.eachLink((slot) => tally.link(slot, seq, value.length));
       } catch (error) {
         if (!(error instanceof DamagedError)) throw error;
@@ -123,7 +130,7 @@ async function count(segment: Segment, open: OpenSegment, limit: number): Promis
   }
   segment.damaged = last - segment.first + 1 - tally.count;
   if (segment.damaged > 0) {
-    if (tally.count === 0) tally.record(last, 0, 0);
+    if (tally.count === 0) tally.record(last, 0, undefined);
     tally.last = last;
   }
 }

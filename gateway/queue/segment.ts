@@ -17,6 +17,10 @@ export class Segment {
   tally = new Tally();
   /** Seqs up to `last` whose records could not be read when its tally was made: it does not count them. */
   damaged = 0;
+  /** Boot that its monotonic times belong to; undefined where that is not known. */
+  boot: string | undefined;
+  /** How long the gateway had run when the newest record was written: see `ClockKeeper.ranMs`. */
+  ranMs = 0;
   /** Bytes of its folder; while it is appended to, the bytes handed to the file system. */
   diskBytes = 0;
 
