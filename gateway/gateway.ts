@@ -102,13 +102,13 @@ export class Gateway implements Runnable {
     await this.#queue.start();
     this.#began("queue", () => this.#queue.close());
     for (const { shared } of config.uplinks) {
-      const { name, select, from, required, maxBacklog, retain } = shared;
+      const { name, select, from, required, maxBacklog } = shared;
       await this.#queue.open(name, {
         selector: selectorOf(select),
         from,
         required,
         maxBacklog: { bytes: maxBacklog.bytes, ageMs: maxBacklog.age },
-        retainMs: retain,
+        retainMs: maxBacklog.retain,
       });
     }
     signal.throwIfAborted();

@@ -18,7 +18,7 @@ const KEYS: Readonly<Record<string, string>> = {
   "broker.listeners[].path": 'only listeners of type tcp; remove "path"',
   "queue.clock": 'remove "clock"',
   "queue.streams": 'use "shares", "eventsPolicy" and "telemetryPolicy"; remove "streams"',
-  "queue.retain": 'it is a key of each uplink; remove "retain"',
+  "queue.retain": 'it belongs to "maxBacklog" of an uplink; remove "retain"',
   "links[].framing": 'it belongs to the serial driver; remove "framing"',
   "links[].devices[].parse": 'it belongs to the serial driver; remove "parse"',
   "links[].devices[].learn": 'remove "learn"',

@@ -23,14 +23,14 @@ export const uplinkShape = {
         .describe(
           "What it is owed is given up when the gateway has run so long since it was stored, or up to 1/8 longer.",
         ),
+      retain: duration(60_000)
+        .optional()
+        .describe(
+          "Once the uplink is out of the configuration, what it is owed is given up when the gateway has run so long; without it, never.",
+        ),
     })
     .default({})
     .describe("What it may be owed at most. What is over is told to it as a gap, and kept for other uplinks."),
-  retain: duration(60_000)
-    .optional()
-    .describe(
-      "Once it is taken out of the configuration, what it is owed is given up when the gateway has run so long; without it, never.",
-    ),
   order: z
     .enum(["fifo", "live-first"])
     .default("fifo")
