@@ -18,6 +18,7 @@ export class Limits {
   readonly backlog: Backlog;
   readonly #parts: LimitsParts;
   #begun = false;
+  #lookedMs = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: LimitsParts) {
@@ -36,12 +37,18 @@ export class Limits {
     this.#begun = true;
   }
 
+  /** Something was written. */
+  committed(): void {
+    this.room.recount();
+    if (this.#parts.clock.now().monoMs - this.#lookedMs >= TICK_MS) this.look();
+  }
+
   look(): void {
+    this.#lookedMs = this.#parts.clock.now().monoMs;
     this.room.tick();
     if (this.#begun) this.backlog.look();
-    const { monoMs } = this.#parts.clock.now();
     for (const uplink of this.#parts.uplinks.values()) {
-      if (uplink.refusals.look(monoMs)) uplink.ring();
+      if (uplink.refusals.look(this.#lookedMs)) uplink.ring();
     }
   }
 

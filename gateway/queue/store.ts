@@ -218,7 +218,10 @@ export class Store {
       segmentBytes: options.segment,
       ranMs: () => this.#parts.keeper.ranMs(),
       rollAfterMs: () => this.#limits.backlog.rollAfterMs(),
-      onSealed: () => this.#remover.trim("all"),
+      onSealed: () => {
+        this.#remover.trim("all");
+        this.#limits.look();
+      },
       onNoSpace: () => {
         this.#committers[stream].noSpace();
         return this.#limits.room.relieve(stream);
@@ -234,7 +237,7 @@ export class Store {
       health,
       sync,
       onCommitted: (batch) => {
-        this.#limits.room.recount();
+        this.#limits.committed();
         this.#insight.committed(row, batch);
       },
     });
