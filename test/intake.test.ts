@@ -71,13 +71,14 @@ describe("intake", () => {
     [new StorageError("no space"), "storage"],
   ])("counts what the queue refuses (%s), says so once, and when it ends", async (error, reason) => {
     let refuse = true;
-    const { intake, counts, logged } = queueOf(() => (refuse ? Promise.reject(error) : Promise.resolve()));
+    const { intake, counts, logged, told } = queueOf(() => (refuse ? Promise.reject(error) : Promise.resolve()));
     await intake.take(scan(1));
     await intake.take(scan(2));
     refuse = false;
     await intake.take(scan(3));
     expect(counts.get(`millrace_scans_dropped_total telemetry ${reason}`)).toBe(2);
     expect(counts.get("millrace_scans_queued_total telemetry")).toBe(1);
+    expect(told).toEqual(Array(2).fill({ taken: scan(1).taken, topic: "plant/press-1", exact: true }));
     expect(logged).toEqual(["the queue refuses scans", "the queue takes scans again"]);
   });
 
@@ -86,9 +87,10 @@ describe("intake", () => {
     const held = new Promise<void>((resolve) => {
       release = resolve;
     });
-    const { intake, counts } = queueOf(() => held);
+    const { intake, counts, told } = queueOf(() => held);
     const all = Array.from({ length: 2500 }, (_, n) => intake.take(scan(n)));
     expect(counts.get("millrace_scans_dropped_total telemetry busy")).toBe(500);
+    expect(told).toHaveLength(500);
     release();
     await Promise.all(all);
     expect(counts.get("millrace_scans_queued_total telemetry")).toBe(2000);

@@ -11,8 +11,10 @@ export interface StatusFields {
   readonly state: "online" | "offline";
   readonly gateway: string;
   readonly uplink: string;
-  /** Unix milliseconds. */
-  readonly ts: number;
+  /** Unix milliseconds; while the clock is not set `clock` and the monotonic `mono` of the boot in its place. */
+  readonly ts?: number;
+  readonly clock?: "unsynced";
+  readonly mono?: number;
   readonly boot: string;
   readonly streams: Readonly<Record<StreamName, StatusStream>>;
 }

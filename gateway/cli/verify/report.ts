@@ -51,8 +51,9 @@ export function answer(verdict: Verdict): string {
  * reserved count as missing, although most of them were never used.
  */
 function gapText(told: readonly ChainReport["gaps"][number][]): string {
-  const exact = told.filter((gap) => gap.exact);
-  const other = told.filter((gap) => !gap.exact);
+  const certain = (gap: (typeof told)[number]) => gap.exact || gap.reason === "refused";
+  const exact = told.filter(certain);
+  const other = told.filter((gap) => !certain(gap));
   const sum = (gaps: typeof told, of: "gaps" | "records") => gaps.reduce((all, gap) => all + gap[of], 0);
   const lost = exact.length > 0 ? `, ${count(sum(exact, "records"))} told as lost` : "";
   if (other.length === 0) return lost;
