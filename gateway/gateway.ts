@@ -112,8 +112,14 @@ export class Gateway implements Runnable {
     await this.#queue.start();
     this.#began("queue", () => this.#queue.close());
     for (const { shared } of config.uplinks) {
-      const { name, select, from, required } = shared;
-      await this.#queue.open(name, { selector: selectorOf(select), from, required });
+      const { name, select, from, required, maxBacklog } = shared;
+      await this.#queue.open(name, {
+        selector: selectorOf(select),
+        from,
+        required,
+        maxBacklog: { bytes: maxBacklog.bytes, ageMs: maxBacklog.age },
+        retainMs: maxBacklog.retain,
+      });
     }
     signal.throwIfAborted();
     await this.#listen("control", this.#control);

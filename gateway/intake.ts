@@ -10,10 +10,10 @@ const MAX_WAITING = 2000;
 
 /**
  * From the pollers into the queue: a scan becomes one record. Never holds up a line: `take` returns at once, and when
- * the disk does not keep up the newest scans are counted and dropped, with a warning when it begins and when it ends.
+ * the disk does not keep up the newest scans are dropped and told as a gap, with a warning when it begins and when it ends.
  */
 export class Intake {
-  readonly #queue: Pick<Queue, "append">;
+  readonly #queue: Pick<Queue, "append" | "refused">;
   readonly #log: Logger;
   readonly #dropped: Counter;
   readonly #records: Counter;
@@ -21,7 +21,7 @@ export class Intake {
   #waiting = 0;
   #droppedInRow = 0;
 
-  constructor(parts: { queue: Pick<Queue, "append">; log: Logger; metrics: Metrics }) {
+  constructor(parts: { queue: Pick<Queue, "append" | "refused">; log: Logger; metrics: Metrics }) {
     this.#queue = parts.queue;
     this.#log = parts.log;
     this.#records = parts.metrics.counter("millrace_scans_queued_total", "Scans that became a record.", ["stream"]);
@@ -44,13 +44,15 @@ export class Intake {
       if (this.#droppedInRow > 0) this.#log.info({ dropped: this.#droppedInRow }, "the queue takes scans again");
       this.#droppedInRow = 0;
     } catch (error) {
-      this.#drop(scan, error instanceof QueueFullError ? "full" : "storage", messageOf(error));
+      const full = error instanceof QueueFullError;
+      this.#drop(scan, full ? "full" : "storage", messageOf(error), !(full && error.mayBeStored));
     } finally {
       this.#waiting -= 1;
     }
   }
 
-  #drop(scan: Scan, reason: string, detail: string): void {
+  #drop(scan: Scan, reason: string, detail: string, exact = true): void {
+    this.#queue.refused(scan.stream, { taken: scan.taken, topic: scan.device.topic, exact });
     this.#dropped.inc({ stream: scan.stream, reason });
     if (this.#droppedInRow === 0)
       this.#log.error({ device: scan.device.name, reason, detail }, "the queue refuses scans");

@@ -4,6 +4,7 @@ import { QueueFullError, StorageError } from "../gateway/core/errors.ts";
 import { silentLogger } from "../gateway/core/log.ts";
 import type { Metrics } from "../gateway/core/metrics.ts";
 import { noMetrics } from "../gateway/core/metrics.ts";
+import type { Refused } from "../gateway/core/queue.ts";
 import type { NewRecord, StreamName } from "../gateway/core/record.ts";
 import { Intake } from "../gateway/intake.ts";
 import type { Scan } from "../gateway/southbound/scan.ts";
@@ -38,7 +39,9 @@ function queueOf(append: (stream: StreamName, records: readonly NewRecord[]) => 
     error: (_: object, text: string) => logged.push(text),
     info: (_: object, text: string) => logged.push(text),
   };
-  return { intake: new Intake({ queue: { append }, log, metrics }), counts, logged };
+  const told: Refused[] = [];
+  const refused = (_: StreamName, lost: Refused) => told.push(lost);
+  return { intake: new Intake({ queue: { append, refused }, log, metrics }), counts, logged, told };
 }
 
 describe("intake", () => {
@@ -68,13 +71,14 @@ describe("intake", () => {
     [new StorageError("no space"), "storage"],
   ])("counts what the queue refuses (%s), says so once, and when it ends", async (error, reason) => {
     let refuse = true;
-    const { intake, counts, logged } = queueOf(() => (refuse ? Promise.reject(error) : Promise.resolve()));
+    const { intake, counts, logged, told } = queueOf(() => (refuse ? Promise.reject(error) : Promise.resolve()));
     await intake.take(scan(1));
     await intake.take(scan(2));
     refuse = false;
     await intake.take(scan(3));
     expect(counts.get(`millrace_scans_dropped_total telemetry ${reason}`)).toBe(2);
     expect(counts.get("millrace_scans_queued_total telemetry")).toBe(1);
+    expect(told).toEqual(Array(2).fill({ taken: scan(1).taken, topic: "plant/press-1", exact: true }));
     expect(logged).toEqual(["the queue refuses scans", "the queue takes scans again"]);
   });
 
@@ -83,9 +87,10 @@ describe("intake", () => {
     const held = new Promise<void>((resolve) => {
       release = resolve;
     });
-    const { intake, counts } = queueOf(() => held);
+    const { intake, counts, told } = queueOf(() => held);
     const all = Array.from({ length: 2500 }, (_, n) => intake.take(scan(n)));
     expect(counts.get("millrace_scans_dropped_total telemetry busy")).toBe(500);
+    expect(told).toHaveLength(500);
     release();
     await Promise.all(all);
     expect(counts.get("millrace_scans_queued_total telemetry")).toBe(2000);

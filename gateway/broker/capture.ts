@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import { messageOf, RejectedError } from "../core/errors.ts";
+import { QueueFullError, RejectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Counter, Metrics } from "../core/metrics.ts";
 import type { CaptureOptions } from "../core/options/broker.ts";
@@ -65,7 +65,7 @@ export class Answers {
 
 export interface CaptureParts {
   readonly rules: CaptureOptions;
-  readonly queue: Pick<Queue, "append">;
+  readonly queue: Pick<Queue, "append" | "refused">;
   readonly clock: Clock;
   readonly log: Logger;
   readonly throttle: LogThrottle;
@@ -77,6 +77,7 @@ export class Capture {
   readonly once = new OnceStore();
   readonly #rules: TopicRules;
   readonly #lanes: Readonly<Record<StreamName, CaptureLane>>;
+  readonly #queue: Pick<Queue, "refused">;
   readonly #clock: Clock;
   readonly #throttle: LogThrottle;
   readonly #captured: Counter;
@@ -94,6 +95,7 @@ export class Capture {
     const lane = (stream: StreamName) => new CaptureLane(stream, parts.queue, monotonic, parts.log);
     this.#rules = new TopicRules(parts.rules);
     this.#lanes = { events: lane("events"), telemetry: lane("telemetry") };
+    this.#queue = parts.queue;
     this.#clock = parts.clock;
     this.#throttle = parts.throttle;
     this.#captured = parts.metrics.counter("millrace_broker_captured_total", "Local messages stored in the queue.", [
@@ -149,7 +151,13 @@ export class Capture {
   will(publisher: Publisher, message: Publication, done: Stored): void {
     const { stream } = this.judge(message.topic);
     if (stream === undefined) done();
-    else this.#store(stream, publisher, message, done);
+    else {
+      this.#store(stream, publisher, message, (error) => {
+        // Nobody will publish it again.
+        if (error) this.#tellLost(stream, message, error);
+        done(error);
+      });
+    }
   }
 
   /** Takes no more; resolves when what is being written has settled. */
@@ -172,7 +180,11 @@ export class Capture {
     const bytes = sizeOf(message);
     const hasRoom = this.#loose < MAX_LOOSE && (this.#loose === 0 || this.#looseBytes + bytes <= MAX_LOOSE_BYTES);
     if (!hasRoom || this.#lanes[stream].holding) {
-      this.#tellShed(stream, hasRoom ? "the queue refuses" : "too many messages wait for the queue");
+      this.#tellShed(
+        stream,
+        message,
+        new Error(hasRoom ? "the queue refuses" : "too many messages wait for the queue"),
+      );
       return;
     }
     this.#loose += 1;
@@ -180,7 +192,7 @@ export class Capture {
     this.#lanes[stream].add(this.#record(message, false), bytes, 0, (error) => {
       this.#loose -= 1;
       this.#looseBytes -= bytes;
-      if (error) this.#tellShed(stream, messageOf(error));
+      if (error) this.#tellShed(stream, message, error);
       else this.#tellCaptured(stream);
     });
   }
@@ -195,12 +207,18 @@ export class Capture {
     this.#captured.inc({ stream });
   }
 
-  #tellShed(stream: StreamName, reason: string): void {
+  #tellLost(stream: StreamName, message: Publication, error: Error): void {
+    const exact = !(error instanceof QueueFullError && error.mayBeStored);
+    this.#queue.refused(stream, { taken: this.#clock.now(), topic: message.topic, bytes: sizeOf(message), exact });
+  }
+
+  #tellShed(stream: StreamName, message: Publication, error: Error): void {
+    this.#tellLost(stream, message, error);
     this.#shedCount += 1;
     this.#shed.inc();
     this.#throttle.warn(
       `shed ${stream}`,
-      { stream, reason },
+      { stream, reason: error.message },
       "captured QoS 0 messages are shed; publish them with QoS 1",
     );
   }

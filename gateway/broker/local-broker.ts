@@ -19,7 +19,7 @@ import { MemoryPersistence } from "./persistence.ts";
 export interface BrokerParts {
   readonly options: BrokerOptions;
   readonly capture: CaptureOptions;
-  readonly queue: Pick<Queue, "append">;
+  readonly queue: Pick<Queue, "append" | "refused">;
   readonly gatewayId: string;
   readonly clock: Clock;
   readonly log: Logger;

@@ -55,6 +55,13 @@ export function checkCapture(capture: CaptureOptions, faults: Faults): void {
 }
 
 export function checkQueue(queue: QueueOptions, faults: Faults): void {
+  const shares = (queue.shares?.events ?? 0) + (queue.shares?.telemetry ?? 0);
+  if (shares > queue.maxBytes) {
+    faults.add(
+      ["queue", "shares"],
+      `together ${formatSize(shares)}, more than "maxBytes" (${formatSize(queue.maxBytes)}); use smaller shares`,
+    );
+  }
   if (queue.maxBytes >= MIN_SEGMENTS * queue.segment) return;
   const least = formatSize(MIN_SEGMENTS * queue.segment);
   faults.add(
@@ -62,6 +69,20 @@ export function checkQueue(queue: QueueOptions, faults: Faults): void {
     `${formatSize(queue.maxBytes)} is less than ${MIN_SEGMENTS} segments of ${formatSize(queue.segment)}; ` +
       `use at least ${least.replace(" ", "")}, or a smaller "segment"`,
   );
+}
+
+/** Whole segments are given up: a backlog of less than two would be empty now and then. */
+export function checkBacklogs(uplinks: readonly LoadedUplink[], queue: QueueOptions, faults: Faults): void {
+  for (const [index, { shared }] of uplinks.entries()) {
+    const { bytes } = shared.maxBacklog;
+    if (bytes === undefined || bytes >= 2 * queue.segment) continue;
+    const least = formatSize(2 * queue.segment);
+    faults.add(
+      ["uplinks", index, "maxBacklog", "bytes"],
+      `${formatSize(bytes)} is less than 2 segments of ${formatSize(queue.segment)}; ` +
+        `use at least ${least.replace(" ", "")}, or a smaller "segment" in queue`,
+    );
+  }
 }
 
 /** What works, but is seldom meant. */

@@ -1,5 +1,13 @@
 import { dirname, resolve } from "node:path";
-import { checkBroker, checkCapture, checkDataDir, checkPorts, checkQueue, warnOfOddities } from "./cross.ts";
+import {
+  checkBacklogs,
+  checkBroker,
+  checkCapture,
+  checkDataDir,
+  checkPorts,
+  checkQueue,
+  warnOfOddities,
+} from "./cross.ts";
 import { isRecord, missing, unknownKey } from "./explain.ts";
 import { ConfigFaults, Faults, pathText } from "./faults.ts";
 import { readLinks } from "./links.ts";
@@ -42,6 +50,7 @@ async function checkText(text: string, file: string, folder: string, deps: Confi
   checkPorts(broker, http, faults);
   if (capture !== undefined) checkCapture(capture, faults);
   if (queue !== undefined) checkQueue(queue, faults);
+  if (queue !== undefined) checkBacklogs(uplinks, queue, faults);
   const dataDir = resolve(folder, gateway?.dataDir ?? ".");
   await checkDataDir(dataDir, faults);
   const links = (await Promise.all(drafts.map((draft) => planLink(draft, faults)))).filter(

@@ -46,6 +46,12 @@ export interface UplinkShared {
   readonly from: "oldest" | "now";
   readonly required: boolean;
   readonly order: "fifo" | "live-first";
+  /** Bytes, and milliseconds the gateway runs. */
+  readonly maxBacklog: {
+    readonly bytes?: number | undefined;
+    readonly age?: number | undefined;
+    readonly retain?: number | undefined;
+  };
   /** Caps per second. */
   readonly maxRate: { readonly messages?: number | undefined; readonly bytes?: number | undefined };
 }

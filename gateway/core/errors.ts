@@ -26,6 +26,13 @@ export class RejectedError extends Error {
 export class QueueFullError extends Error {
   readonly code = "MILLRACE_QUEUE_FULL";
   override readonly name = "QueueFullError";
+  /** True where a full disk cut the write itself short: it may be stored all the same, later. */
+  readonly mayBeStored: boolean;
+
+  constructor(message: string, options: ErrorOptions & { mayBeStored?: boolean } = {}) {
+    super(message, options);
+    this.mayBeStored = options.mayBeStored ?? false;
+  }
 }
 
 /** The disk failed. The caller degrades and raises an alarm; the part that owns the disk recovers by itself. */

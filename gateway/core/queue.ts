@@ -1,4 +1,4 @@
-import type { BootOffset } from "./clock.ts";
+import type { BootOffset, Instant } from "./clock.ts";
 import type { Entry, Gap, NewRecord, StreamName } from "./record.ts";
 import type { Selector } from "./selector.ts";
 
@@ -10,6 +10,25 @@ export interface QueueReader {
   readonly from: "oldest" | "now";
   /** Only a required uplink can cause `refuse`; any other is given a gap alone. */
   readonly required: boolean;
+  /** What is owed beyond this is given up for this uplink alone, in whole segments, oldest telemetry first. */
+  readonly maxBacklog?: {
+    /** Told as `dropped`. */
+    readonly bytes?: number | undefined;
+    /** Running time of the gateway since the record was stored, so that no step of the clock counts. Told as `retention`. */
+    readonly ageMs?: number | undefined;
+  };
+  /** Running time after which nobody has opened it any more, and it is owed nothing: told as `retention`. Absent: never. */
+  readonly retainMs?: number | undefined;
+}
+
+/** A record that never got a seq and that nobody will send again. */
+export interface Refused {
+  readonly taken: Instant;
+  /** Whoever selects it is told. */
+  readonly topic: string;
+  readonly bytes?: number;
+  /** False where it may have been stored all the same. */
+  readonly exact?: boolean;
 }
 
 /**
@@ -86,6 +105,7 @@ export interface QueueWear {
 export interface QueueStats {
   readonly streams: Readonly<Record<StreamName, StreamStats>>;
   readonly uplinks: readonly UplinkStats[];
+  /** Of all segments, and of what is reserved for a full disk. */
   readonly bytes: number;
   readonly maxBytes: number;
   /** Bytes handed to the file system since the start, over payload bytes appended. */
@@ -122,10 +142,16 @@ export interface Queue {
   /**
    * Gives each record the next seq and stores them, in order, all or none. Resolves when they are on disk as the
    * stream's `sync` says (or fsynced, where a record is `durable`). Concurrent calls share one write.
-   * @throws QueueFullError when the policy is `refuse` and there is no room: push back. StorageError when the disk
-   * refuses: nothing was accepted, append again later.
+   * @throws QueueFullError when the policy is `refuse` and there is no room, or when the disk has none at all: push back.
+   * StorageError when the disk refuses: nothing was accepted, append again later.
    */
   append(stream: StreamName, records: readonly NewRecord[]): Promise<void>;
+
+  /**
+   * Whoever selects it is told, with all that were refused about the same time, as one gap (`refused`) that has a time
+   * range and a count, and no seqs. For what was refused for good; never throws, and does nothing unless open.
+   */
+  refused(stream: StreamName, lost: Refused): void;
 
   /**
    * The next entries that the uplink is owed and that were not read since the last `rewind`, in seq order. Waits until
@@ -150,7 +176,7 @@ export interface Queue {
   /** Resolves when the uplink has a gap that was not there when `known` gaps were; used to wake the forwarder. */
   onGap(uplink: string, listener: () => void): () => void;
 
-  /** The far side acknowledged a gap record. Identified by stream, epoch, from and to. */
+  /** The far side acknowledged a gap record. Identified by stream, epoch, from, to and `refusal`. */
   settleGap(uplink: string, gap: Gap): Promise<void>;
 
   /**

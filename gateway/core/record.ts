@@ -89,7 +89,10 @@ export interface Entry {
 /** Why records left an uplink's debt other than by its acknowledgement. */
 export type GapReason = "dropped" | "damaged" | "rejected" | "expired" | "power-loss" | "retention" | "refused";
 
-/** A coalesced range of records that an uplink was owed and will never be sent. Told upstream in their place. */
+/**
+ * A coalesced range of records that an uplink was owed and will never be sent. Told upstream in their place. With `refused`
+ * they never had a seq: `to` is the last that was given before, `from` the next, and `refusal` tells it from others there.
+ */
 export interface Gap {
   readonly stream: StreamName;
   readonly epoch: number;
@@ -106,6 +109,8 @@ export interface Gap {
   readonly count: number;
   readonly bytes: number;
   readonly reason: GapReason;
+  /** With `refused` only: eight hex digits. */
+  readonly refusal?: string;
   /** False where the content could not be read: then `count` is never less than what is missing. */
   readonly exact: boolean;
 }

@@ -11,8 +11,10 @@ export interface StatusFields {
   readonly state: "online" | "offline";
   readonly gateway: string;
   readonly uplink: string;
-  /** Unix milliseconds. */
-  readonly ts: number;
+  /** Unix milliseconds; while the clock is not set `clock` and the monotonic `mono` of the boot in its place. */
+  readonly ts?: number;
+  readonly clock?: "unsynced";
+  readonly mono?: number;
   readonly boot: string;
   readonly streams: Readonly<Record<StreamName, StatusStream>>;
 }
@@ -35,10 +37,17 @@ export function willMessage(topics: TopicMapper, gateway: string, uplink: string
   return control(topics.control("status"), true, body);
 }
 
-/** `{…}/gap`: records this uplink will never be sent. */
+/**
+ * `{…}/gap`: records this uplink will never be sent. Those that were refused never had a seq: they came `after` one, and
+ * belong to no hole.
+ */
 export function gapMessage(topics: TopicMapper, gateway: string, gap: Gap): Outgoing {
   const { stream, epoch, chain, from, to, prev, tFrom, tTo, count, bytes, reason, exact } = gap;
-  const id = `${recordId(gateway, stream, epoch, from)}-${to}`;
+  const { refusal } = gap;
+  const id =
+    refusal === undefined
+      ? `${recordId(gateway, stream, epoch, from)}-${to}`
+      : `${recordId(gateway, stream, epoch, to)}/${refusal}`;
   return control(topics.control("gap"), false, {
     type: "gap",
     gateway,
@@ -46,9 +55,7 @@ export function gapMessage(topics: TopicMapper, gateway: string, gap: Gap): Outg
     stream,
     epoch: epochText(epoch),
     chain,
-    from,
-    to,
-    prev,
+    ...(refusal === undefined ? { from, to, prev } : { after: to }),
     tFrom,
     tTo,
     count,

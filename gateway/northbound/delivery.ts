@@ -359,11 +359,12 @@ export class Delivery {
     const { name, gatewayId, queue, clock, topics } = this.#context;
     const stats = queue.stats();
     const own = stats.uplinks.find((one) => one.name === name);
+    const now = clock.now();
     const message = statusMessage(topics, {
       state,
       gateway: gatewayId,
       uplink: name,
-      ts: Math.round(clock.now().wallMs),
+      ...(now.clock === "synced" ? { ts: Math.round(now.wallMs) } : { clock: now.clock, mono: Math.round(now.monoMs) }),
       boot: clock.bootId,
       streams: {
         events: statusStream(stats.streams.events.epoch, own, "events"),

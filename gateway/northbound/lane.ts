@@ -150,5 +150,5 @@ export class Lane {
 }
 
 function keyOf(gap: Gap): string {
-  return `${gap.stream}/${gap.epoch}/${gap.from}-${gap.to}`;
+  return `${gap.stream}/${gap.epoch}/${gap.from}-${gap.to}/${gap.refusal ?? ""}`;
 }

@@ -66,7 +66,7 @@ export class Batch {
     const chains = by.linker.chainsOf(record);
     const value = encodeRecord(by.out, by.base, seq, record, known, chains);
     this.pairs.push({ key: seqKey(seq), value });
-    this.tally.record(seq, value.length, record.taken.wallMs);
+    this.tally.record(seq, value.length, record.taken);
     for (const chain of chains) this.tally.link(chain.slot, seq, value.length);
   }
 }

@@ -38,6 +38,10 @@ export class ClockKeeper {
   #boots = new Boots();
   #floorMs = 0;
   #floorAt = 0;
+  /** How long the gateway had run when this run began, and when that was. */
+  #ranBefore = 0;
+  #beganAt = 0;
+  #savedAt = 0;
   #state: Instant["clock"] | undefined;
   #dirty = false;
   #saving = false;
@@ -56,6 +60,8 @@ export class ClockKeeper {
     await this.#load();
     this.#parts.clock.floor?.(this.#floorMs);
     this.#floorAt = this.#parts.clock.now().monoMs;
+    this.#beganAt = this.#floorAt;
+    this.#savedAt = this.#floorAt;
     this.look();
     this.#timer = setInterval(() => this.look(), LOOK_MS);
   }
@@ -64,12 +70,22 @@ export class ClockKeeper {
     clearInterval(this.#timer);
     this.#timer = undefined;
     const { wallMs, clock } = this.#parts.clock.now();
-    if (clock === "synced" && this.#open) {
-      this.#floorMs = wallMs;
-      await this.#save();
-    }
+    if (clock === "synced") this.#floorMs = wallMs;
+    if (this.#open) await this.#save();
     this.#open = false;
     await this.#writes.run(() => this.#file.close()).catch(() => {});
+  }
+
+  /**
+   * How long the gateway has run on this store in all, in milliseconds: an age that no step of the clock changes. Ten
+   * minutes may be missing for each kill.
+   */
+  ranMs(): number {
+    return this.#ranBefore + Math.max(0, this.#parts.clock.now().monoMs - this.#beganAt);
+  }
+  /** A segment tells that it has run so long at least. */
+  ranAtLeast(ms: number): void {
+    this.#ranBefore += Math.max(0, ms - this.ranMs());
   }
 
   /** The time of a record as far as it is known by now. */
@@ -106,6 +122,7 @@ export class ClockKeeper {
       if (known === undefined || Math.abs(offsetOf(now) - known.offsetMs) > STEP_MS) this.#measure(known?.offsetMs);
       if (now.monoMs - this.#floorAt >= FLOOR_MS) this.#raise(now);
     }
+    if (now.monoMs - this.#savedAt >= FLOOR_MS) this.#dirty = true;
     if (this.#dirty && !this.#saving) void this.#save();
   }
 
@@ -156,6 +173,7 @@ export class ClockKeeper {
       if (found) {
         this.#boots = found.boots;
         this.#floorMs = found.floorMs;
+        this.#ranBefore = found.ranMs;
       } else if (damaged || content !== undefined) {
         log.error({}, "times of earlier boots are unreadable: their records stay unsynced");
       }
@@ -169,9 +187,11 @@ export class ClockKeeper {
     if (!this.#open) return;
     this.#dirty = false;
     this.#saving = true;
+    this.#savedAt = this.#parts.clock.now().monoMs;
+    const ranMs = Math.round(this.ranMs());
     try {
       const bytes = await this.#writes.run(() =>
-        this.#file.write({ format: 1, floorMs: this.#floorMs, boots: this.#boots }, true),
+        this.#file.write({ format: 1, floorMs: this.#floorMs, ranMs, boots: this.#boots }, true),
       );
       this.#parts.onWritten(bytes, 1);
       this.#refused = false;
@@ -194,9 +214,10 @@ export function bootsIn(content: unknown): Boots {
   return tableOf(content)?.boots ?? new Boots();
 }
 
-function tableOf(content: unknown): { floorMs: number; boots: Boots } | undefined {
+function tableOf(content: unknown): { floorMs: number; ranMs: number; boots: Boots } | undefined {
   if (typeof content !== "object" || content === null || !("floorMs" in content) || !("boots" in content)) return;
   const { floorMs } = content;
   const boots = Boots.of(content.boots);
-  return typeof floorMs === "number" && boots !== undefined ? { floorMs, boots } : undefined;
+  const ranMs = "ranMs" in content && typeof content.ranMs === "number" ? content.ranMs : 0;
+  return typeof floorMs === "number" && boots !== undefined ? { floorMs, ranMs, boots } : undefined;
 }

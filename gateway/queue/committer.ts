@@ -1,9 +1,10 @@
-import { StorageError } from "../core/errors.ts";
+import { QueueFullError, StorageError } from "../core/errors.ts";
 import type { NewRecord } from "../core/record.ts";
 import { type Append, Batch } from "./batch.ts";
 import { ByteWriter } from "./bytes.ts";
 import { sizeOf } from "./content.ts";
-import { Backoff, deferred, pause } from "./deferred.ts";
+import { Backoff, type Deferred, deferred, pause } from "./deferred.ts";
+import { isNoSpace } from "./files.ts";
 import type { Health } from "./health.ts";
 import type { Row } from "./row.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
@@ -16,6 +17,8 @@ const BATCH_RECORDS = 8192;
 /** What may wait in memory while the disk refuses, and while it is merely slower than what comes in. */
 const MOST_WAITING_REFUSED = 4 * 1024 * 1024;
 const MOST_WAITING = 32 * 1024 * 1024;
+/** How long a full disk is waited for before those who append are told. */
+const FULL_WAIT_MS = 1000;
 
 export interface CommitterParts {
   readonly row: Row;
@@ -28,6 +31,8 @@ export interface CommitterParts {
   /** After each batch that was written. */
   readonly onCommitted: (batch: Batch) => void;
 }
+
+const FULL = "the disk is full: nothing is taken until there is room";
 
 /**
  * The only one that writes into a row. One batch is in flight; the next is what gathered meanwhile, already encoded.
@@ -48,6 +53,13 @@ export class Committer {
   #syncDue = false;
   #failed = false;
   #closing = false;
+  /** What is being written. */
+  #writing: Batch | undefined;
+  #seqRefused = false;
+  /** The disk is full, and whoever appends is told at once. */
+  #full = false;
+  #fullTimer: NodeJS.Timeout | undefined;
+  readonly #rolls = new Set<Deferred>();
   readonly #jobs: (() => Promise<void>)[] = [];
 
   constructor(parts: CommitterParts) {
@@ -72,10 +84,11 @@ export class Committer {
     return bytes;
   }
 
-  /** @throws StorageError when too much waits already, or when closed before it was written. */
+  /** @throws QueueFullError when the disk is full; StorageError when too much waits already, or when closed before it was written. */
   async append(records: readonly NewRecord[], bytes: number): Promise<void> {
     const most = this.#parts.health.good ? MOST_WAITING : MOST_WAITING_REFUSED;
     if (this.#closing) throw new StorageError("the queue is closed");
+    if (this.#full) throw new QueueFullError(FULL);
     if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > most) {
       throw new StorageError("the disk does not keep up: too much waits to be written");
     }
@@ -97,19 +110,27 @@ export class Committer {
     this.#wake();
   }
 
-  /** Seals the active segment between two batches. @throws StorageError when closed. */
+  /** The disk has no room for what is being written. It is tried on; those who wait are told after a while. */
+  noSpace(): void {
+    this.#fullTimer ??= setTimeout(() => this.#refuseFull(), FULL_WAIT_MS);
+  }
+
+  /** Seals the active segment between two batches. @throws QueueFullError when the disk is full; StorageError when closed. */
   async roll(): Promise<void> {
     if (this.#closing) throw new StorageError("the queue is closed");
+    if (this.#full) throw new QueueFullError(FULL);
     const done = deferred();
+    this.#rolls.add(done);
     this.#jobs.push(() => this.#parts.writer.seal().then(done.resolve, done.reject));
     this.#wake();
-    await done.promise;
+    await done.promise.finally(() => this.#rolls.delete(done));
   }
 
   /** Writes what was accepted, unless the disk refuses; seals. Gives whether every seq given is on disk. */
   async close(): Promise<boolean> {
     this.#closing = true;
     clearTimeout(this.#syncTimer);
+    clearTimeout(this.#fullTimer);
     await this.#unlessRefused(this.#running ?? Promise.resolve());
     await this.#extending;
     if (!this.#failed) await this.#unlessRefused(this.#parts.writer.seal());
@@ -156,6 +177,9 @@ export class Committer {
 
   /** Begins what is to be done next; undefined when there is nothing. */
   #work(): Promise<void> | undefined {
+    clearTimeout(this.#fullTimer);
+    this.#fullTimer = undefined;
+    this.#full = false;
     this.#stage();
     const job = this.#jobs.shift();
     // Whoever asked for it is told.
@@ -173,7 +197,13 @@ export class Committer {
     let taken = 0;
     for (const append of this.#waiting) {
       const { length } = append.records;
-      if (this.#held > 0 || this.#stopped.signal.aborted || row.nextSeq + length > this.#reserved) break;
+      if (
+        this.#held > 0 ||
+        this.#parts.writer.refused ||
+        this.#stopped.signal.aborted ||
+        row.nextSeq + length > this.#reserved
+      )
+        break;
       if (this.#staged && !fits(this.#staged, append)) break;
       this.#staged ??= new Batch(row.nextSeq, linker.heads());
       this.#staged.add(append, { out: this.#out, base: row.base, linker, sources });
@@ -189,12 +219,14 @@ export class Committer {
     const { row, writer, sync } = this.#parts;
     const durable = batch.durable || sync === "always" || this.#syncDue;
     let failure: Error | undefined;
+    this.#writing = batch;
     try {
       await writer.write(batch, durable);
     } catch (error) {
       this.#failed = true;
       failure = error instanceof Error ? error : new StorageError(String(error));
     }
+    this.#writing = undefined;
     for (const append of batch.appends) {
       this.#waitingBytes -= append.bytes;
       if (failure) append.done.reject(failure);
@@ -261,11 +293,33 @@ export class Committer {
       try {
         await this.#extend(this.#waiting[0].records.length);
         health.fine(part);
+        this.#seqRefused = false;
       } catch (error) {
         health.refused(part, error);
+        this.#seqRefused = true;
+        if (isNoSpace(error)) this.noSpace();
         await backoff.wait(this.#stopped.signal);
       }
     }
+  }
+
+  /** What has its seqs goes on being written; nobody waits for it any more. What has none is refused for good. */
+  #refuseFull(): void {
+    this.#fullTimer = undefined;
+    if (this.#closing || !(this.#parts.writer.refused || this.#seqRefused)) return;
+    this.#full = true;
+    for (const batch of [this.#writing, this.#staged]) {
+      for (const append of batch?.appends.splice(0) ?? []) {
+        this.#refuse(append, new QueueFullError(FULL, { mayBeStored: true }));
+      }
+    }
+    for (const append of this.#waiting.splice(0)) this.#refuse(append, new QueueFullError(FULL));
+    for (const roll of this.#rolls) roll.reject(new QueueFullError(FULL));
+  }
+
+  #refuse(append: Append, error: Error): void {
+    this.#waitingBytes -= append.bytes;
+    append.done.reject(error);
   }
 
   /** Nothing of these can be written any more. Seqs that were given already stay unused for ever. */
@@ -274,10 +328,7 @@ export class Committer {
     const refused = [...(this.#staged?.appends ?? []), ...this.#waiting];
     this.#staged = undefined;
     this.#waiting = [];
-    for (const append of refused) {
-      this.#waitingBytes -= append.bytes;
-      append.done.reject(error);
-    }
+    for (const append of refused) this.#refuse(append, error);
   }
 }
 

@@ -3,6 +3,7 @@ import { GapList } from "./gap-list.ts";
 import { joined, type Range, Ranges } from "./ranges.ts";
 import type { Row } from "./row.ts";
 import type { Segment } from "./segment.ts";
+import { timesOf } from "./segment-time.ts";
 import { type Part, partsOf, type Slot, type Span, spansOf } from "./slots.ts";
 
 /** Ranges a cursor has on disk at most. */
@@ -14,7 +15,8 @@ export interface InFlight {
   readonly after: number;
   readonly prev: number;
   readonly bytes: number;
-  readonly wallMs: number;
+  /** Undefined where it is not known. */
+  readonly wallMs: number | undefined;
   readonly epoch: number;
 }
 
@@ -172,21 +174,43 @@ export class Cursor {
   loseSegment(segment: Segment, reason: GapReason): number {
     const parts = partsOf(this.#spans, segment);
     let lost = 0;
-    for (const part of parts) lost += this.#loseUnread(segment, part, reason);
-    for (const { from, to } of this.#zones(segment.first, segment.last)) {
-      this.#owed.subtract(Math.max(this.#highestInFlight(from, to) + 1, from), to);
-    }
+    for (const part of parts) lost += this.#loseUnread(segment, part, reason).count;
+    this.#passUnread(segment);
     return lost;
   }
 
-  #loseUnread(segment: Segment, part: Part, reason: GapReason): number {
+  /**
+   * What is owed of a segment and not in flight becomes a gap of this uplink, while the segment may stay for others and
+   * may still be appended to. Gives what was lost.
+   */
+  giveUp(segment: Segment, reason: GapReason): { readonly count: number; readonly bytes: number } {
+    const lost = { count: 0, bytes: 0 };
+    for (const part of partsOf(this.#spans, segment)) {
+      const { count, bytes } = this.#loseUnread(segment, part, reason);
+      const { done } = this.#doneAt(part.from);
+      done.count += count;
+      done.bytes += bytes;
+      lost.count += count;
+      lost.bytes += bytes;
+    }
+    this.#passUnread(segment);
+    return lost;
+  }
+
+  #passUnread(segment: Segment): void {
+    for (const { from, to } of this.#zones(segment.first, segment.last)) {
+      this.#owed.subtract(Math.max(this.#highestInFlight(from, to) + 1, from), to);
+    }
+  }
+
+  #loseUnread(segment: Segment, part: Part, reason: GapReason): Done {
     // Each lane is read upwards, so what is in flight stands before all of it that is unread.
     const unread = this.#zones(part.from, part.to).flatMap(({ from, to }) =>
       this.#owed.within(Math.max(from, this.#highestInFlight(from, to) + 1), to),
     );
     const [first] = unread;
     const last = unread.at(-1);
-    if (!first || !last) return 0;
+    if (!first || !last) return { count: 0, bytes: 0 };
     const left = this.left(segment, part);
     const size = last.to - first.from + 1;
     let { count, bytes } = left;
@@ -196,8 +220,9 @@ export class Cursor {
       bytes -= record.bytes;
     }
     count = part.exact ? count : Math.min(size, Math.max(1, count));
+    bytes = Math.max(0, bytes);
     this.#owed.subtract(first.from, last.to, last.to);
-    if (count <= 0) return 0;
+    if (count <= 0) return { count: 0, bytes: 0 };
     this.#add({
       stream: this.#row.stream,
       epoch: segment.epoch,
@@ -205,14 +230,13 @@ export class Cursor {
       from: first.from,
       to: last.to,
       prev: clip(Math.max(first.prev, this.#highestInFlight(part.span.from, first.from - 1)), part.span),
-      tFrom: segment.tally.tMin,
-      tTo: segment.tally.tMax,
+      ...timesOf(segment, this.#row.timeOf),
       count,
-      bytes: Math.max(0, bytes),
+      bytes,
       reason,
       exact: part.exact,
     });
-    return count;
+    return { count, bytes };
   }
 
   /** `from` to `to`, in two where the lanes meet in there. */
@@ -317,7 +341,7 @@ export class Cursor {
     if (!record || !span) return;
     const { prev, bytes, wallMs, epoch } = record;
     const { stream } = this.#row;
-    const time = { tFrom: wallMs, tTo: wallMs };
+    const time = wallMs === undefined ? {} : { tFrom: wallMs, tTo: wallMs };
     this.#add({
       stream,
       epoch,

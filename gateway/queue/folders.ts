@@ -31,8 +31,11 @@ export class Folders {
   state(name: string): string {
     return join(this.dataDir, "state", name);
   }
+  get queue(): string {
+    return join(this.dataDir, "queue");
+  }
   stream(stream: StreamName): string {
-    return join(this.dataDir, "queue", stream);
+    return join(this.queue, stream);
   }
   segment(stream: StreamName, first: number, generation: number): string {
     return join(this.stream(stream), `${String(first).padStart(16, "0")}-${generation}`);

@@ -7,6 +7,7 @@ import type { Health } from "./health.ts";
 import { Rate } from "./rate.ts";
 import type { Room } from "./room.ts";
 import type { Row } from "./row.ts";
+import { timesOf } from "./segment-time.ts";
 import type { Totals } from "./totals.ts";
 import { type PerStream, perStream, type UplinkState } from "./uplink-state.ts";
 import { Wear } from "./wear.ts";
@@ -149,7 +150,10 @@ export class Insight {
 }
 
 /** Counts records that uplinks lost, by reason. */
-export function gapCounter(metrics: Metrics, totals: Totals): (uplink: string, gap: Gap) => void {
+export function gapCounter(
+  metrics: Metrics,
+  totals: Totals,
+): (uplink: string, gap: Pick<Gap, "stream" | "reason" | "count">) => void {
   const lost = metrics.counter(
     "millrace_queue_lost_records_total",
     "Records an uplink was owed and is told as a gap; the greatest possible number where the content is unreadable",
@@ -189,10 +193,11 @@ function instruments(metrics: Metrics) {
   };
 }
 
-function streamStats({ segments, nextSeq, epoch, appended }: Row): StreamStats {
+function streamStats({ segments, nextSeq, epoch, appended, timeOf }: Row): StreamStats {
   const first = segments.all.find((segment) => segment.tally.count > 0);
+  const { tFrom: oldest } = first ? timesOf(first, timeOf) : {};
   const stats = { nextSeq, epoch, segments: segments.all.length, bytes: segments.diskBytes, appended };
-  return first && Number.isFinite(first.tally.tMin) ? { ...stats, oldestWallMs: first.tally.tMin } : stats;
+  return oldest === undefined ? stats : { ...stats, oldestWallMs: oldest };
 }
 
 function statsOf(uplink: UplinkState, rows: PerStream<Row>): UplinkStats {
@@ -207,8 +212,9 @@ function statsOf(uplink: UplinkState, rows: PerStream<Row>): UplinkStats {
       const backfill = cursor.backfillDepth();
       const lanes = backfill === undefined ? {} : { backfill };
       const stats = { depth: count, bytes, lastTaken, lastAcked: cursor.lastAcked(lastTaken), ...lanes };
-      const oldest = row.segments.all.find((segment) => cursor.owes(segment))?.tally.tMin;
-      return oldest !== undefined && Number.isFinite(oldest) ? { ...stats, oldestWallMs: oldest } : stats;
+      const first = row.segments.all.find((segment) => cursor.owes(segment));
+      const { tFrom: oldest } = first ? timesOf(first, row.timeOf) : {};
+      return oldest === undefined ? stats : { ...stats, oldestWallMs: oldest };
     }),
     gapsPending: uplink.gaps.length,
   };

@@ -4,7 +4,7 @@ import type { Inspector } from "../core/inspect.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
-import type { LaneRequest, Queue, QueueReader, QueueStats } from "../core/queue.ts";
+import type { LaneRequest, Queue, QueueReader, QueueStats, Refused } from "../core/queue.ts";
 import type { Entry, Gap, NewRecord, StreamName } from "../core/record.ts";
 import { ClockKeeper } from "./clock-keeper.ts";
 import { CrashGuard } from "./crash-guard.ts";
@@ -66,6 +66,9 @@ export class LevelQueue implements Queue {
   }
   async append(stream: StreamName, records: readonly NewRecord[]): Promise<void> {
     await this.#opened().append(stream, records);
+  }
+  refused(stream: StreamName, lost: Refused): void {
+    this.#store?.refused(stream, lost);
   }
   async read(uplink: string, want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
     return await this.#opened().read(uplink, want, signal);
@@ -141,7 +144,19 @@ export class LevelQueue implements Queue {
       await clearStatePlaces({ folders, quarantine, log });
       await keeper.start();
       await guard.start();
-      const found = { folders, engine, shelf, health, totals, log, machineId, onGap, guard, quarantine };
+      const found = {
+        folders,
+        engine,
+        shelf,
+        health,
+        totals,
+        log,
+        machineId,
+        onGap,
+        guard,
+        quarantine,
+        ranMs: keeper.ranMs(),
+      };
       const recovered = await recover(found);
       const fatal = onFatal ?? ((error) => log.error({ reason: error.message }, "queue goes on without a segment"));
       const parts = {

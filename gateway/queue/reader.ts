@@ -265,7 +265,13 @@ export class Reader {
     const time = this.#parts.timeOf({ bootId, monoMs, wallMs: record.wallMs, clock: record.clock });
     const { stream, epoch } = segment;
     const bytes = value.length;
-    this.#parts.cursor.take(seq, { after: position.mark, prev, bytes, wallMs: time.wallMs, epoch });
+    this.#parts.cursor.take(seq, {
+      after: position.mark,
+      prev,
+      bytes,
+      wallMs: time.clock === "unsynced" ? undefined : time.wallMs,
+      epoch,
+    });
     position.mark = seq;
     position.prev = seq;
     return { stream, seq, epoch, prev, chain: span.chain, bootId, monoMs, ...time, content, bytes };

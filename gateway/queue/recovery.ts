@@ -1,6 +1,5 @@
 import type { Logger } from "../core/log.ts";
 import { type Gap, STREAMS, type StreamName } from "../core/record.ts";
-import { ClockDebt } from "./clock-debt.ts";
 import type { CrashGuard } from "./crash-guard.ts";
 import type { CursorState } from "./cursor.ts";
 import { CursorFile } from "./cursor-file.ts";
@@ -31,6 +30,8 @@ export interface RecoveryParts {
   readonly totals: Totals;
   readonly log: Logger;
   readonly machineId: string;
+  /** How long the gateway has run on this store. */
+  readonly ranMs: number;
   readonly onGap: (uplink: string, gap: Gap) => void;
   readonly guard: CrashGuard;
   readonly quarantine: Quarantine;
@@ -63,7 +64,7 @@ export async function recover(parts: RecoveryParts): Promise<Recovered> {
     const lost: LostSegment[] = [];
     const found: Record<StreamName, Segment[]> = { events: [], telemetry: [] };
     const { engine, shelf, guard, quarantine } = parts;
-    const scan = { folders, engine, shelf, guard, quarantine, identity: before };
+    const scan = { folders, engine, shelf, guard, quarantine, identity: before, ranMs: parts.ranMs };
     for (const stream of STREAMS) {
       const end = (marks?.[stream].reserved ?? 1) - 1;
       found[stream] = await scanStream(stream, end, { ...scan, onLost: (segment) => lost.push(segment) });
@@ -200,7 +201,7 @@ async function uplinkOf(
   const found = cursorStates(content);
   if (!found) log.error({ uplink: name }, "cursor was lost, everything retained is sent again");
   const states = found ?? lostCursor();
-  return new UplinkState(name, { file, rows, slots, states, onGap, clocks: ClockDebt.of(content) });
+  return new UplinkState(name, { file, rows, slots, states, onGap, content });
 }
 
 /** What was set aside and what a power cut took is owed too, so that it becomes a gap. */

@@ -1,4 +1,6 @@
+import type { SentTime } from "../core/clock.ts";
 import type { StreamName } from "../core/record.ts";
+import type { StoredTime } from "./boots.ts";
 import { originCrc } from "./crc.ts";
 import { Linker } from "./linker.ts";
 import { SegmentList } from "./segment.ts";
@@ -19,6 +21,8 @@ export class Row {
   tail: number;
   /** The next seq that will be given. */
   nextSeq: number;
+  /** The time of a record as it is known by now; set when the clocks of boots are. */
+  timeOf: (stored: StoredTime) => SentTime = ({ wallMs, clock }) => ({ wallMs, clock });
   /** Records appended since the start. */
   appended = 0;
 

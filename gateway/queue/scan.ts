@@ -24,6 +24,8 @@ export interface ScanParts {
   readonly guard: CrashGuard;
   readonly quarantine: Quarantine;
   readonly identity: Identity;
+  /** How long the gateway had run, for segments that do not know it. */
+  readonly ranMs: number;
   /** A segment cannot be opened: it was set aside. */
   readonly onLost: (lost: LostSegment) => void;
 }
@@ -83,6 +85,8 @@ async function scanSegment(
     const segment = new Segment({ stream, store, epoch: seal.epoch, first, generation, folder });
     segment.tally = seal.tally;
     segment.damaged = seal.damaged;
+    segment.boot = seal.boot;
+    segment.ranMs = seal.ranMs ?? 0;
     segment.sealed = true;
     segment.hurt = await isHurt(folder);
     segment.barred = parts.guard.bars(folder);
@@ -96,8 +100,11 @@ async function scanSegment(
     if (parts.guard.bars(folder)) throw new StorageError("three processes ended while they opened it");
     await syncFiles(folder);
     await parts.guard.begin(folder);
-    epoch = (await parts.engine.header(folder))?.epoch ?? epoch;
+    const header = await parts.engine.header(folder);
+    epoch = header?.epoch ?? epoch;
     const segment = new Segment({ stream, store, epoch, first, generation, folder });
+    segment.boot = header?.boot;
+    segment.ranMs = parts.ranMs;
     segment.sealed = true;
     await parts.shelf.use(segment, (open) => count(segment, open, limit));
     if (segment.damaged > 0) {
@@ -137,7 +144,7 @@ export async function count(segment: Segment, open: OpenSegment, limit: number):
       last = seq;
       try {
         record.open(segment.base, seq, value);
-        tally.record(seq, value.length, record.wallMs);
+        tally.record(seq, value.length, record);
         record.eachLink((slot) => tally.link(slot, seq, value.length));
       } catch (error) {
         if (!(error instanceof DamagedError)) throw error;
@@ -146,7 +153,7 @@ export async function count(segment: Segment, open: OpenSegment, limit: number):
   }
   segment.damaged = last - segment.first + 1 - tally.count;
   if (segment.damaged > 0) {
-    if (tally.count === 0) tally.record(last, 0, 0);
+    if (tally.count === 0) tally.record(last, 0, undefined);
     tally.last = last;
   }
 }

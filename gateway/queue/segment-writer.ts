@@ -24,6 +24,10 @@ export interface SegmentWriterParts {
   readonly row: Row;
   readonly boot: string;
   readonly segmentBytes: number;
+  /** How long the gateway has run: see `ClockKeeper.ranMs`. */
+  readonly ranMs: () => number;
+  /** A segment that was begun so long ago is sealed at the next write. */
+  readonly rollAfterMs: () => number;
   readonly engine: SegmentStore;
   readonly folders: Folders;
   readonly shelf: Shelf;
@@ -41,6 +45,7 @@ export interface SegmentWriterParts {
 interface Active {
   readonly segment: Segment;
   readonly open: OpenSegment;
+  readonly begunRanMs: number;
 }
 
 /**
@@ -57,9 +62,15 @@ export class SegmentWriter {
   #unsyncedBytes = 0;
   /** What the active segment held at its last fsync, while there are unsynced batches. */
   #syncedTally: Tally | undefined;
+  #refused = false;
 
   constructor(parts: SegmentWriterParts) {
     this.#parts = parts;
+  }
+
+  /** Whether the disk refuses what is being written. */
+  get refused(): boolean {
+    return this.#refused;
   }
 
   /** Whether something waits for an fsync. */
@@ -73,7 +84,7 @@ export class SegmentWriter {
    */
   async write(batch: Batch, sync: boolean): Promise<void> {
     try {
-      if (this.#active && this.#active.segment.tally.bytes >= this.#parts.segmentBytes) await this.#sealActive();
+      if (this.#active && this.#isFull(this.#active)) await this.#sealActive();
       const full = this.#unsyncedBytes + batch.bytes > MOST_UNSYNCED_BYTES;
       await this.#append([batch], sync || full);
     } catch (error) {
@@ -123,8 +134,14 @@ export class SegmentWriter {
     this.#account(active.segment, batches, sync);
   }
 
+  #isFull({ segment, begunRanMs }: Active): boolean {
+    const { segmentBytes, ranMs, rollAfterMs } = this.#parts;
+    return segment.tally.bytes >= segmentBytes || ranMs() - begunRanMs >= rollAfterMs();
+  }
+
   #account(segment: Segment, batches: readonly Batch[], sync: boolean): void {
     if (!sync && this.#unsynced.length === 0) this.#syncedTally = segment.tally.copy();
+    segment.ranMs = this.#parts.ranMs();
     for (const batch of batches) {
       segment.tally.add(batch.tally);
       segment.diskBytes += batch.diskBytes;
@@ -166,7 +183,8 @@ export class SegmentWriter {
     }
     shelf.pin(segment, open);
     row.segments.push(segment);
-    this.#active = { segment, open };
+    segment.boot = boot;
+    this.#active = { segment, open, begunRanMs: this.#parts.ranMs() };
     return this.#active;
   }
 
@@ -195,8 +213,17 @@ export class SegmentWriter {
     }
   }
 
-  /** The poison rule. `batches` are all that may not be on disk, in order. */
   async #recover(batches: readonly Batch[], cause: unknown): Promise<void> {
+    this.#refused = true;
+    try {
+      await this.#writeAgain(batches, cause);
+    } finally {
+      this.#refused = false;
+    }
+  }
+
+  /** The poison rule. `batches` are all that may not be on disk, in order. */
+  async #writeAgain(batches: readonly Batch[], cause: unknown): Promise<void> {
     const { row, health } = this.#parts;
     const part = `queue ${row.stream}`;
     const [first] = batches;

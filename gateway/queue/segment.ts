@@ -24,6 +24,10 @@ export class Segment {
   barred = false;
   /** What of it can be read, once damage was found in it. */
   survey: Survey | undefined;
+  /** Boot that its monotonic times belong to; undefined where that is not known. */
+  boot: string | undefined;
+  /** How long the gateway had run when the newest record was written: see `ClockKeeper.ranMs`. */
+  ranMs = 0;
   /** Bytes of its folder; while it is appended to, the bytes handed to the file system. */
   diskBytes = 0;
 

@@ -136,7 +136,7 @@ async function segmentOf(
   } catch {
     // It may hold anything: looking at its records says why it cannot be read.
     const last = Math.max(first, Math.min(by.limit, by.reserved - 1));
-    segment.tally.record(last, 0, Number.NaN);
+    segment.tally.record(last, 0, undefined);
     segment.damaged = last - first + 1;
   }
   return segment.tally.count === 0 && segment.damaged === 0 ? undefined : segment;

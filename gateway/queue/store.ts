@@ -4,7 +4,7 @@ import type { Inspector } from "../core/inspect.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
-import type { LaneRequest, QueueReader, QueueStats } from "../core/queue.ts";
+import type { LaneRequest, QueueReader, QueueStats, Refused } from "../core/queue.ts";
 import { type Entry, type Gap, type NewRecord, STREAMS, type StreamName } from "../core/record.ts";
 import type { StoredTime } from "./boots.ts";
 import type { ClockKeeper } from "./clock-keeper.ts";
@@ -15,11 +15,12 @@ import type { Folders } from "./folders.ts";
 import type { Health } from "./health.ts";
 import { Insight } from "./insight.ts";
 import { LaneReaders } from "./lanes.ts";
+import { Limits } from "./limits.ts";
 import { LiveInspector } from "./live.ts";
 import type { Quarantine } from "./quarantine.ts";
 import type { Recovered } from "./recovery.ts";
 import { Remover } from "./remover.ts";
-import { Room } from "./room.ts";
+import { Reserve } from "./reserve.ts";
 import type { SegmentStore } from "./segment-store.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import type { Shelf } from "./shelf.ts";
@@ -40,7 +41,7 @@ export interface StoreParts {
   readonly totals: Totals;
   readonly keeper: ClockKeeper;
   readonly quarantine: Quarantine;
-  readonly onGap: (uplink: string, gap: Gap) => void;
+  readonly onGap: (uplink: string, gap: Pick<Gap, "stream" | "reason" | "count">) => void;
   readonly onFatal: (error: StorageError) => void;
 }
 
@@ -51,7 +52,7 @@ export class Store {
   readonly #committers: PerStream<Committer>;
   readonly #readers = new Map<string, PerStream<LaneReaders>>();
   readonly #remover: Remover;
-  readonly #room: Room;
+  readonly #limits: Limits;
   readonly #insight: Insight;
   readonly #opening = new Serial();
   #closed = false;
@@ -69,16 +70,27 @@ export class Store {
     parts.keeper.onLearnt(() => {
       for (const { clocks } of uplinks.values()) clocks.ring();
     });
+    const timeOf = (stored: StoredTime) => parts.keeper.timeOf(stored);
+    for (const stream of STREAMS) {
+      rows[stream].timeOf = timeOf;
+      for (const { ranMs } of rows[stream].segments.all) parts.keeper.ranAtLeast(ranMs);
+    }
     const sources = new Sources();
     this.#committers = perStream((stream) => this.#committer(stream, sources));
-    const { options } = parts;
-    const { dataDir } = parts.folders;
-    this.#room = new Room({ dataDir, options, rows, committers: this.#committers, uplinks, remover: this.#remover });
+    const { options, folders, keeper, log } = parts;
+    const { dataDir } = folders;
+    this.#limits = new Limits({
+      ...parts,
+      ...{ dataDir, rows, committers: this.#committers, uplinks, remover: this.#remover },
+      reserve: new Reserve(folders.queue, options.segment, log),
+      ranMs: () => keeper.ranMs(),
+      onGivenUp: (uplink) => this.#givenUp(uplink),
+    });
     this.#insight = new Insight({
       ...parts,
       rows,
       uplinks,
-      room: this.#room,
+      room: this.#limits.room,
       maxBytes: options.maxBytes,
       endurance: options.endurance,
     });
@@ -86,7 +98,7 @@ export class Store {
 
   async start(): Promise<void> {
     await this.#remover.setBarredAside();
-    await this.#room.start();
+    await this.#limits.start();
   }
 
   async append(stream: StreamName, records: readonly NewRecord[]): Promise<void> {
@@ -94,8 +106,13 @@ export class Store {
     this.#begun();
     const committer = this.#committers[stream];
     const bytes = committer.sizeOf(records);
-    if (!this.#room.fits(bytes)) await this.#room.make(stream, bytes);
+    const { room } = this.#limits;
+    if (!room.fits(stream, bytes)) await room.make(stream, bytes);
     await committer.append(records, bytes);
+  }
+
+  refused(stream: StreamName, lost: Refused): void {
+    this.#limits.refused(stream, lost);
   }
 
   async open(name: string, reader: QueueReader): Promise<void> {
@@ -142,7 +159,8 @@ export class Store {
 
   async settleGap(name: string, gap: Gap): Promise<void> {
     const uplink = this.#uplink(name);
-    if (uplink.cursors[gap.stream].settleGap(gap)) await this.#saved(uplink);
+    const settled = gap.reason === "refused" ? uplink.refusals.settle(gap) : uplink.cursors[gap.stream].settleGap(gap);
+    if (settled) await this.#saved(uplink);
   }
 
   clocks(name: string): readonly BootOffset[] {
@@ -192,6 +210,7 @@ export class Store {
     const { rows, uplinks, registry, seqs, heads } = this.#state;
     const closed = new StorageError("the queue is closed");
     this.#closed = true;
+    this.#limits.close();
     for (const readers of this.#readers.values()) for (const stream of STREAMS) readers[stream].close(closed);
     const clean = perStream((stream) => this.#committers[stream].close());
     await this.#opening.run(() => Promise.resolve());
@@ -208,7 +227,7 @@ export class Store {
       if (this.#parts.health.good) await this.#quietly(uplink.file.flush());
     }
     await this.#remover.idle();
-    await this.#room.idle();
+    await this.#limits.room.idle();
     for (const uplink of uplinks.values()) await this.#quietly(uplink.file.close());
     await this.#quietly(this.#parts.shelf.close());
     await this.#quietly(registry.close());
@@ -229,8 +248,16 @@ export class Store {
       row,
       boot: clock.bootId,
       segmentBytes: options.segment,
-      onSealed: () => this.#remover.trim("all"),
-      onNoSpace: () => this.#room.relieve(),
+      ranMs: () => this.#parts.keeper.ranMs(),
+      rollAfterMs: () => this.#limits.backlog.rollAfterMs(),
+      onSealed: () => {
+        this.#remover.trim("all");
+        this.#limits.look();
+      },
+      onNoSpace: () => {
+        this.#committers[stream].noSpace();
+        return this.#limits.room.relieve(stream);
+      },
     });
     const sync = stream === "events" ? "always" : options.sync;
     const { seqs } = this.#state;
@@ -242,7 +269,7 @@ export class Store {
       health,
       sync,
       onCommitted: (batch) => {
-        this.#room.recount();
+        this.#limits.committed();
         this.#insight.committed(row, batch);
       },
     });
@@ -253,6 +280,7 @@ export class Store {
     const known = this.#state.uplinks.get(name);
     if (known?.reader && known.slot?.select === reader.selector.text) {
       known.reader = reader;
+      known.retention.use(reader.retainMs);
       return;
     }
     if (known?.slot?.select === reader.selector.text) this.#join(known, reader, this.#headOf(known));
@@ -307,6 +335,8 @@ export class Store {
   #join(uplink: UplinkState, reader: QueueReader, heads: PerStream<number>): void {
     const { rows } = this.#state;
     uplink.reader = reader;
+    uplink.retention.use(reader.retainMs);
+    uplink.file.touch();
     for (const stream of STREAMS) {
       rows[stream].linker.set(uplink.name, reader.selector, { slot: uplink.slot?.slot ?? 0, head: heads[stream] });
     }
@@ -339,6 +369,13 @@ export class Store {
     return time;
   }
 
+  /** What an uplink was owed became a gap, and its segments may stay. */
+  #givenUp(uplink: UplinkState): void {
+    for (const stream of STREAMS) this.#readers.get(uplink.name)?.[stream].overtake();
+    uplink.file.touch();
+    this.#remover.moved(uplink);
+  }
+
   async #saved(uplink: UplinkState): Promise<void> {
     this.#remover.moved(uplink);
     await uplink.file.save();
@@ -348,6 +385,7 @@ export class Store {
   #begun(): void {
     if (this.#trimmed) return;
     this.#trimmed = true;
+    this.#limits.begin();
     this.#remover.trim("all");
   }
 

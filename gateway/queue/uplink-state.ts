@@ -3,6 +3,8 @@ import { type Gap, STREAMS, type StreamName } from "../core/record.ts";
 import { ClockDebt } from "./clock-debt.ts";
 import { Cursor, type CursorState } from "./cursor.ts";
 import type { CursorFile } from "./cursor-file.ts";
+import { Refusals } from "./refusals.ts";
+import { Retention } from "./retention.ts";
 import type { Row } from "./row.ts";
 import type { Slot } from "./slots.ts";
 
@@ -20,6 +22,9 @@ export class UplinkState {
   readonly cursors: PerStream<Cursor>;
   /** In the same file as the cursors: whoever was acknowledged a record without a time is sure to be told its clock. */
   readonly clocks: ClockDebt;
+  readonly refusals: Refusals;
+  readonly retention: Retention;
+  readonly #rows: PerStream<Row>;
   readonly #gapListeners = new Set<() => void>();
   #slots: readonly Slot[];
   /** How it takes part; undefined while nobody has opened it in this run. */
@@ -33,16 +38,20 @@ export class UplinkState {
       slots: readonly Slot[];
       states: PerStream<CursorState>;
       onGap: (uplink: string, gap: Gap) => void;
-      clocks?: ClockDebt;
+      /** What the cursor file held. */
+      content?: unknown;
     },
   ) {
     this.name = name;
     this.file = parts.file;
     this.#slots = parts.slots;
-    this.clocks = parts.clocks ?? new ClockDebt();
+    this.clocks = ClockDebt.of(parts.content);
+    this.refusals = Refusals.of(parts.content);
+    this.retention = Retention.of(parts.content);
+    this.#rows = parts.rows;
     const gap = (found: Gap) => {
       parts.onGap(name, found);
-      for (const listener of [...this.#gapListeners]) listener();
+      this.ring();
     };
     this.cursors = perStream((stream) => new Cursor(parts.rows[stream], parts.slots, parts.states[stream], gap));
     this.file.use(() => this.#snapshot());
@@ -62,7 +71,15 @@ export class UplinkState {
   }
 
   get gaps(): readonly Gap[] {
-    return STREAMS.flatMap((stream) => this.cursors[stream].gaps);
+    return STREAMS.flatMap((stream) => {
+      const refused = this.refusals.gaps(stream, this.#rows[stream].timeOf);
+      const { gaps } = this.cursors[stream];
+      return refused.length === 0 ? gaps : [...gaps, ...refused].sort((a, b) => a.from - b.from);
+    });
+  }
+  /** There is a gap to be told that was not there before. */
+  ring(): void {
+    for (const listener of [...this.#gapListeners]) listener();
   }
   onGap(listener: () => void): () => void {
     this.#gapListeners.add(listener);
@@ -79,6 +96,8 @@ export class UplinkState {
       format: 1,
       uplink: this.name,
       unsynced: this.clocks,
+      refused: this.refusals,
+      retention: this.retention,
       streams: perStream((stream) => this.cursors[stream].state()),
     };
   }

@@ -295,6 +295,7 @@ describe("a queue that refuses", () => {
     queue.refusal = new QueueFullError("no room");
     client.send(publishPacket("plant/a", "x", 0));
     await waitFor(() => broker.status().shed === 21, "shed by the queue");
+    expect(queue.told).toEqual(Array(21).fill({ stream: "events", topic: "plant/a" }));
     expect(client.closed).toBe(false);
   });
 

@@ -8,7 +8,7 @@ import type { Clock } from "../../gateway/core/clock.ts";
 import type { Logger } from "../../gateway/core/log.ts";
 import { noMetrics } from "../../gateway/core/metrics.ts";
 import { brokerOptions, captureOptions } from "../../gateway/core/options/broker.ts";
-import type { Queue } from "../../gateway/core/queue.ts";
+import type { Queue, Refused } from "../../gateway/core/queue.ts";
 import type { NewRecord, StreamName } from "../../gateway/core/record.ts";
 
 export const clock: Clock = {
@@ -44,10 +44,11 @@ interface Append {
 }
 
 /** An append-only queue whose every answer the test gives, or that takes all (`auto`) or none (`refusal`). */
-export class FakeQueue implements Pick<Queue, "append"> {
+export class FakeQueue implements Pick<Queue, "append" | "refused"> {
   auto = true;
   refusal: Error | undefined;
   readonly calls: Append[] = [];
+  readonly told: { stream: StreamName; topic: string }[] = [];
   readonly stored: { stream: StreamName; record: NewRecord }[] = [];
 
   append(stream: StreamName, records: readonly NewRecord[]): Promise<void> {
@@ -65,6 +66,10 @@ export class FakeQueue implements Pick<Queue, "append"> {
       if (this.refusal) reject(this.refusal);
       else if (this.auto) call.resolve();
     });
+  }
+
+  refused(stream: StreamName, { topic }: Refused): void {
+    this.told.push({ stream, topic });
   }
 
   get texts(): string[] {

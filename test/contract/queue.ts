@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ConfigError, StorageError } from "../../gateway/core/errors.ts";
 import type { Queue, QueueReader } from "../../gateway/core/queue.ts";
 import type { Content, Entry, NewRecord, StreamName } from "../../gateway/core/record.ts";
@@ -80,6 +80,12 @@ const METHODS: Readonly<Record<string, (queue: Queue) => unknown>> = {
   stats: (queue) => queue.stats(),
 };
 
+const REFUSED = {
+  taken: { wallMs: 1_732_300_000_000, monoMs: 12.5, clock: "synced" },
+  topic: "plant/a",
+  bytes: 7,
+} as const;
+
 async function outcome(call: () => unknown): Promise<unknown> {
   try {
     return await call();
@@ -111,6 +117,12 @@ export function queueContract(name: string, open: () => Promise<QueueBench>): vo
       }
       return entries;
     }
+
+    it("takes note of what was refused at any time without an error", async () => {
+      queue.refused("events", REFUSED);
+      await queue.close();
+      queue.refused("events", REFUSED);
+    });
 
     describe.each(Object.entries(METHODS))("%s", (_, call) => {
       it("fails with StorageError before start", async () => {
@@ -269,6 +281,26 @@ export function queueContract(name: string, open: () => Promise<QueueBench>): vo
         if (gap) await queue.settleGap("up", gap);
         expect(queue.gaps("up")).toEqual([]);
         expect(woken).toBe(2);
+      });
+
+      it("tells what was refused to whoever selects it, as a gap without seqs", async () => {
+        await queue.open("up", reader(["plant/#"]));
+        await queue.open("other", reader(["office/#"]));
+        await queue.append("events", [message("1")]);
+        for (let n = 0; n < 3; n++) queue.refused("events", REFUSED);
+        await vi.waitFor(() => expect(queue.gaps("up")).toHaveLength(1), 8000);
+        const [gap] = queue.gaps("up");
+        const { wallMs: tFrom } = REFUSED.taken;
+        const told = { stream: "events", reason: "refused", from: 2, to: 1, count: 3, bytes: 21, tFrom, tTo: tFrom };
+        expect(gap).toMatchObject(told);
+        expect(gap?.refusal).toMatch(/^[0-9a-f]{8}$/);
+        expect(queue.gaps("other")).toEqual([]);
+        expect(queue.stats().uplinks[0]?.streams.events).toMatchObject({ depth: 1, lastTaken: 1 });
+        await read(1);
+        await queue.settle("up", "events", [1]);
+        expect(queue.stats().uplinks[0]?.streams.events).toMatchObject({ depth: 0, lastAcked: 1 });
+        if (gap) await queue.settleGap("up", gap);
+        expect(queue.gaps("up")).toEqual([]);
       });
 
       it("gives each uplink what it selects, on a chain of its own", async () => {

@@ -1,6 +1,6 @@
 import type { BootOffset } from "../../gateway/core/clock.ts";
 import { StorageError } from "../../gateway/core/errors.ts";
-import type { Lane, LaneRequest, Queue, QueueReader, QueueStats } from "../../gateway/core/queue.ts";
+import type { Lane, LaneRequest, Queue, QueueReader, QueueStats, Refused } from "../../gateway/core/queue.ts";
 import type { Content, Entry, Gap, NewRecord, StreamName } from "../../gateway/core/record.ts";
 
 const EPOCH = 0x1a2b3c4d;
@@ -21,6 +21,7 @@ export class ListQueue implements Queue {
   readonly settleCalls: { stream: StreamName; seqs: readonly number[] }[] = [];
   readonly rejected: { stream: StreamName; seq: number; reason: string }[] = [];
   readonly settledGaps: Gap[] = [];
+  readonly refusals: Refused[] = [];
   readonly settledClocks: string[] = [];
   readonly readCalls: LaneRequest[] = [];
   rewinds = 0;
@@ -107,6 +108,10 @@ export class ListQueue implements Queue {
     this.#gaps.push(gap);
     this.#gaps.sort((a, b) => a.from - b.from);
     for (const listener of this.#gapListeners) listener();
+  }
+
+  refused(_stream: StreamName, lost: Refused): void {
+    this.refusals.push(lost);
   }
 
   settled(stream: StreamName): number[] {

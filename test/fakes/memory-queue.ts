@@ -1,6 +1,6 @@
 import type { BootOffset } from "../../gateway/core/clock.ts";
 import { ConfigError, QueueFullError, StorageError } from "../../gateway/core/errors.ts";
-import type { Lane, LaneRequest, Queue, QueueReader, QueueStats } from "../../gateway/core/queue.ts";
+import type { Lane, LaneRequest, Queue, QueueReader, QueueStats, Refused } from "../../gateway/core/queue.ts";
 import { type Entry, type Gap, type NewRecord, STREAMS, type StreamName } from "../../gateway/core/record.ts";
 
 const EPOCH = 0x1a2b3c4d;
@@ -33,6 +33,7 @@ export class MemoryQueue implements Queue {
   readonly #places = new Map<string, Place>();
   #state: "new" | "open" | "closed" = "new";
   #chains = 0;
+  #refusals = 0;
   #waiting: (() => void)[] = [];
 
   /** Refuses with `QueueFullError` while more than `maxRecords` are owed. */
@@ -73,6 +74,35 @@ export class MemoryQueue implements Queue {
     if (owed + records.length > this.#maxRecords) throw new QueueFullError("full");
     for (const record of records) this.#store(stream, record);
     this.#ring();
+  }
+
+  refused(stream: StreamName, { taken, topic, bytes = 0, exact = true }: Refused): void {
+    if (this.#state !== "open") return;
+    for (const place of this.#places.values()) {
+      if (!place.reader.selector.matches(topic)) continue;
+      const after = this.#rows[stream].length;
+      const known = place.gaps.findIndex((gap) => gap.stream === stream && gap.reason === "refused");
+      const before = place.gaps[known];
+      const span = { from: after + 1, to: after, prev: after, tFrom: taken.wallMs, chain: place.chain, epoch: EPOCH };
+      const gap = before ?? {
+        ...span,
+        stream,
+        count: 0,
+        bytes: 0,
+        reason: "refused",
+        refusal: `0000000${++this.#refusals % 10}`,
+        exact,
+      };
+      const next: Gap = {
+        ...gap,
+        reason: "refused",
+        tTo: taken.wallMs,
+        count: gap.count + 1,
+        bytes: gap.bytes + bytes,
+      };
+      place.gaps.splice(known < 0 ? place.gaps.length : known, 1, next);
+      for (const listener of [...place.listeners]) listener();
+    }
   }
 
   async read(uplink: string, want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
@@ -142,7 +172,8 @@ export class MemoryQueue implements Queue {
     this.#check();
     const place = this.#place(uplink);
     place.gaps = place.gaps.filter(
-      (other) => other.stream !== gap.stream || other.from !== gap.from || other.to !== gap.to,
+      (other) =>
+        other.stream !== gap.stream || other.from !== gap.from || other.to !== gap.to || other.refusal !== gap.refusal,
     );
   }
 

@@ -285,6 +285,28 @@ describe("gaps", () => {
     expect(order[3]?.message).toMatchObject({ qos: 1, retain: false });
   });
 
+  it("of refused records name no seqs, and are told each for itself at the same place", async () => {
+    const { queue, upstream, forwarder } = setUp();
+    upstream.auto = ackAll;
+    queue.add("telemetry", numbers(3));
+    const first: Gap = {
+      ...{ stream: "telemetry", epoch: 0x1a2b3c4d, chain: "c1", from: 4, to: 3, prev: 3, tFrom: 1000, tTo: 2000 },
+      ...{ count: 7, bytes: 70, reason: "refused", refusal: "0000000a", exact: true },
+    };
+    const second: Gap = { ...first, refusal: "0000000b", count: 2 };
+    queue.addGap(first);
+    queue.addGap(second);
+    forwarder.start();
+    await until(() => expect(queue.settledGaps).toEqual([first, second]));
+    const told = upstream.sent.filter(({ message }) => message.topic === "gw/gap").map(({ text }) => JSON.parse(text));
+    expect(told[0]).toEqual({
+      ...{ type: "gap", gateway: "gw", id: "gw/telemetry/1a2b3c4d/3/0000000a", stream: "telemetry" },
+      ...{ epoch: "1a2b3c4d", chain: "c1", after: 3, tFrom: 1000, tTo: 2000 },
+      ...{ count: 7, bytes: 70, reason: "refused", exact: true },
+    });
+    expect(told.map(({ id }: { id: string }) => id.slice(-8))).toEqual(["0000000a", "0000000b"]);
+  });
+
   it("are sent when no record is behind them, and when they appear later", async () => {
     const { queue, upstream, forwarder } = setUp();
     upstream.auto = ackAll;

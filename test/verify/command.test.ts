@@ -8,7 +8,7 @@ import mqtt, { type MqttClient } from "mqtt";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { runVerify } from "../../gateway/cli/verify.ts";
 import { testIo } from "../cli/io.ts";
-import { enveloped, gap, type Message, record, status } from "./messages.ts";
+import { enveloped, gap, type Message, record, refused, status } from "./messages.ts";
 
 let folder = "";
 const cleanup: (() => Promise<unknown> | unknown)[] = [];
@@ -65,6 +65,7 @@ describe("millrace verify --file", () => {
     ["missing", [record(1, 0), record(3, 2)], [], 1, "NOT COMPLETE: 1 missing ranges"],
     ["a told gap", [record(1, 0), gap(2, 3, 1)], [], 0, "2 told as lost"],
     ["a told gap, strict", [record(1, 0), gap(2, 3, 1)], ["--strict"], 1, "2 told as lost"],
+    ["refused records", [record(1, 0), refused(1, "0000000a", 5)], [], 0, "5 records in 1 ranges of time"],
     ["behind", [record(1, 0), status(9, 1)], ["--complete"], 1, "Not everything up to the gateway's last status"],
     ["from start", [record(8, 7)], ["--from-start"], 1, "1-7"],
     ["nothing", [], [], 66, "NOTHING RECEIVED"],

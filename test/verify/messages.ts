@@ -52,6 +52,13 @@ export function gap(
   return { payload: Buffer.from(JSON.stringify(body)), properties: {} };
 }
 
+export function refused(after: number, id: string, count: number, more: Named = {}): Message {
+  const { gateway, stream, epoch, chain } = { ...DEFAULTS, ...more };
+  const of = { gateway, id: `${gateway}/${stream}/${epoch}/${after}/${id}`, stream, epoch, chain };
+  const body = { type: "gap", ...of, after, tFrom: 1, tTo: 2, count, bytes: 1, reason: "refused", exact: true };
+  return { payload: Buffer.from(JSON.stringify(body)), properties: {} };
+}
+
 export function status(lastTaken: number, lastAcked: number, more: Named = {}): Message {
   const { gateway, stream, epoch, chain } = { ...DEFAULTS, ...more };
   const streams = { [stream]: { epoch, chain, lastTaken, lastAcked } };

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CompletenessTracker, type TrackerOptions } from "../../gateway/cli/verify/tracker.ts";
-import { enveloped, gap, type Message, record, status } from "./messages.ts";
+import { enveloped, gap, type Message, record, refused, status } from "./messages.ts";
 
 function tracked(messages: readonly Message[], options: TrackerOptions = {}): CompletenessTracker {
   const tracker = new CompletenessTracker(options);
@@ -150,6 +150,21 @@ describe("gaps", () => {
       { reason: "rejected", gaps: 1, records: 1, exact: true },
       { reason: "power-loss", gaps: 1, records: 9988, exact: false },
     ]);
+  });
+
+  it("of refused records are shown, once each, and fill no hole", () => {
+    const tracker = new CompletenessTracker();
+    const told = [record(1, 0), refused(1, "0000000a", 5), refused(1, "0000000a", 5), refused(1, "0000000b", 2)];
+    for (const { payload, properties } of told) tracker.message(payload, properties, false);
+    const expected = { complete: true, exactLoss: 7, malformed: 0, chains: [{ missing: [], received: 1 }] };
+    expect(tracker.report()).toMatchObject(expected);
+    expect(tracker.report().chains[0]?.gaps).toEqual([{ reason: "refused", gaps: 2, records: 7, exact: true }]);
+    const later = new CompletenessTracker();
+    later.restore(JSON.parse(JSON.stringify(tracker.save())));
+    expect(later.report()).toEqual(tracker.report());
+    const next = record(3, 2);
+    later.message(next.payload, next.properties, false);
+    expect(later.report().chains[0]?.missing).toEqual([[2, 2]]);
   });
 
   it("cover a prev inside the hole", () => {

@@ -6,6 +6,9 @@ const INEXACT: Readonly<Record<string, string>> = {
   "power-loss": "ids skipped after unclean stops; lost is at most what the last queue.sync before a power cut held,",
 };
 
+/** What is told has no range of ids. */
+const RANGES: Readonly<Record<string, string>> = { refused: "ranges of time, before they had ids" };
+
 /** The verdict for people: one block for each chain, the answer last. */
 export function describeVerdict(verdict: Verdict): string {
   const lines = verdict.chains.flatMap(describeChain);
@@ -48,8 +51,9 @@ export function answer(verdict: Verdict): string {
  * reserved count as missing, although most of them were never used.
  */
 function gapText(told: readonly ChainReport["gaps"][number][]): string {
-  const exact = told.filter((gap) => gap.exact);
-  const other = told.filter((gap) => !gap.exact);
+  const certain = (gap: (typeof told)[number]) => gap.exact || gap.reason === "refused";
+  const exact = told.filter(certain);
+  const other = told.filter((gap) => !certain(gap));
   const sum = (gaps: typeof told, of: "gaps" | "records") => gaps.reduce((all, gap) => all + gap[of], 0);
   const lost = exact.length > 0 ? `, ${count(sum(exact, "records"))} told as lost` : "";
   if (other.length === 0) return lost;
@@ -70,7 +74,12 @@ function describeChain(chain: ChainReport): string[] {
   if (chain.missing.length > SHOWN_RANGES) lines.push(`    and ${chain.missing.length - SHOWN_RANGES} more`);
   for (const gap of chain.gaps) {
     const what = gap.exact ? "records" : (INEXACT[gap.reason] ?? "records at most");
-    lines.push(row(`gap: ${gap.reason}`, `${count(gap.records)} ${what} in ${count(gap.gaps)} ranges`));
+    lines.push(
+      row(
+        `gap: ${gap.reason}`,
+        `${count(gap.records)} ${what} in ${count(gap.gaps)} ${RANGES[gap.reason] ?? "ranges"}`,
+      ),
+    );
   }
   if (chain.outOfOrder > 0) lines.push(row("out of order", count(chain.outOfOrder)));
   if (chain.conflicts > 0) lines.push(row("other content", `${count(chain.conflicts)} ids`));

@@ -83,6 +83,8 @@ interface Chain {
   /** For each gap the range (prev, to]. */
   readonly told: RangeSet;
   readonly gaps: Map<number, KnownGap>;
+  /** By id. */
+  readonly refused: Map<string, { readonly count: number; readonly exact: boolean }>;
   status?: { lastTaken: number; lastAcked: number };
   /** What was acknowledged when the first status came live, before any record. */
   statusBase?: number;
@@ -94,7 +96,8 @@ export interface TrackerState {
   readonly malformed: number;
   readonly other: number;
   readonly clocks?: SavedClocks;
-  readonly chains: readonly (Omit<Chain, "covered" | "told" | "gaps"> & {
+  readonly chains: readonly (Omit<Chain, "covered" | "told" | "gaps" | "refused"> & {
+    readonly refused?: readonly (readonly [string, { readonly count: number; readonly exact: boolean }])[];
     readonly covered: readonly Range[];
     readonly told: readonly Range[];
     readonly gaps: readonly (readonly [number, KnownGap])[];
@@ -130,6 +133,7 @@ export class CompletenessTracker {
   take(heard: Heard, retained = false): void {
     if (heard.kind === "record") this.#record(heard);
     else if (heard.kind === "gap") this.#gap(heard);
+    else if (heard.kind === "refused") this.#chain(heard).refused.set(heard.id, heard);
     else if (heard.kind === "status") this.#status(heard, retained);
     else if (heard.kind === "clock") this.#clocks.told(heard.gateway, heard.boot);
     else if (heard.kind === "malformed") this.#malformed += 1;
@@ -172,6 +176,7 @@ export class CompletenessTracker {
         covered: [...chain.covered],
         told: [...chain.told],
         gaps: [...chain.gaps],
+        refused: [...chain.refused].map(([id, { count, exact }]) => [id, { count, exact }] as const),
       })),
     };
   }
@@ -188,6 +193,7 @@ export class CompletenessTracker {
         covered: RangeSet.of(saved.covered),
         told: RangeSet.of(saved.told),
         gaps: new Map(saved.gaps),
+        refused: new Map(saved.refused),
       });
     }
   }
@@ -253,7 +259,10 @@ export class CompletenessTracker {
       base,
       completeTo: first === undefined ? top : first[0] - 1,
       missing,
-      gaps: summarise(chain.gaps.values()),
+      gaps: summarise([
+        ...chain.gaps.values(),
+        ...[...chain.refused.values()].map((gap) => ({ ...gap, reason: "refused" })),
+      ]),
       ...chain.status,
     };
   }
@@ -282,6 +291,7 @@ export class CompletenessTracker {
         covered: new RangeSet(),
         told: new RangeSet(),
         gaps: new Map(),
+        refused: new Map(),
       };
       this.#chains.set(key, chain);
     }
@@ -306,7 +316,7 @@ function byName(a: ChainReport, b: ChainReport): number {
   return left < right ? -1 : Number(left > right);
 }
 
-function summarise(gaps: Iterable<KnownGap>): GapSummary[] {
+function summarise(gaps: Iterable<Pick<KnownGap, "reason" | "count" | "exact">>): GapSummary[] {
   const byReason = new Map<string, { gaps: number; records: number; exact: boolean }>();
   for (const gap of gaps) {
     const entry = byReason.get(gap.reason) ?? { gaps: 0, records: 0, exact: true };

@@ -34,6 +34,17 @@ export type Heard =
       readonly reason: string;
       readonly exact: boolean;
     }
+  /** Records that were refused before they had a seq: in no range, and in no hole. */
+  | {
+      readonly kind: "refused";
+      readonly gateway: string;
+      readonly stream: string;
+      readonly epoch: string;
+      readonly chain: string;
+      readonly id: string;
+      readonly count: number;
+      readonly exact: boolean;
+    }
   | {
       readonly kind: "status";
       readonly gateway: string;
@@ -109,10 +120,11 @@ function record(get: (key: string) => string | undefined, crc: number, body: unk
 
 function gap(json: Record<string, unknown>): Heard {
   const { gateway, stream, epoch, chain, from, to, prev, count, reason, exact } = json;
-  const numbers = [from, to, prev, count];
   if (typeof gateway !== "string" || typeof stream !== "string" || typeof epoch !== "string") {
     return { kind: "other" };
   }
+  if (json["after"] !== undefined) return refused({ gateway, stream, epoch }, json);
+  const numbers = [from, to, prev, count];
   if (!isSeq(from) || !isSeq(to) || !isSeq(prev) || !isSeq(count) || to < from || prev >= from) {
     return { kind: "malformed", why: `a gap with impossible numbers ${JSON.stringify(numbers).slice(0, 80)}` };
   }
@@ -129,6 +141,14 @@ function gap(json: Record<string, unknown>): Heard {
     reason: text(reason) ?? "unknown",
     exact: exact === true,
   };
+}
+
+function refused(of: { gateway: string; stream: string; epoch: string }, json: Record<string, unknown>): Heard {
+  const { id, chain, count, exact } = json;
+  if (typeof id !== "string" || !isSeq(count)) {
+    return { kind: "malformed", why: "a gap of refused records without an id or a count" };
+  }
+  return { kind: "refused", ...of, chain: text(chain) ?? "", id, count, exact: exact === true };
 }
 
 function status(json: Record<string, unknown>): Heard {

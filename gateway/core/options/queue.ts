@@ -15,6 +15,15 @@ export const queueOptions = z.strictObject({
   segment: size(64 * 1024)
     .prefault("16MiB")
     .describe("Size at which a segment is sealed."),
+  shares: z
+    .strictObject({
+      events: size(0).prefault("0B").describe("Of `maxBytes`, what telemetry can never take from events."),
+      telemetry: size(0)
+        .prefault("0B")
+        .describe("Of `maxBytes`, what events can never take from telemetry; without it, all of it."),
+    })
+    .optional()
+    .describe("What each stream is sure of; it may use more while the other does not."),
   sync: sync.prefault("1s"),
   eventsPolicy: z
     .enum(["refuse", "drop-oldest"])

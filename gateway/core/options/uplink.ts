@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { topicLevel } from "./gateway.ts";
-import { size } from "./units.ts";
+import { duration, size } from "./units.ts";
 
 /** Keys that every kind of uplink shares; a kind's own keys are merged in beside them. */
 export const uplinkShape = {
@@ -13,6 +13,24 @@ export const uplinkShape = {
     .describe("Topic upstream: {gateway} and {topic} are replaced by the gateway's id and the record's topic."),
   from: z.enum(["oldest", "now"]).default("oldest").describe("Where an uplink begins that the store has never seen."),
   required: z.boolean().default(true).describe("Whether it may cause `refuse`; any other is given a gap alone."),
+  maxBacklog: z
+    .strictObject({
+      bytes: size(64 * 1024)
+        .optional()
+        .describe("Stored bytes it may be owed at most; at least 2 segments. The oldest telemetry is given up first."),
+      age: duration(60_000)
+        .optional()
+        .describe(
+          "What it is owed is given up when the gateway has run so long since it was stored, or up to 1/8 longer.",
+        ),
+      retain: duration(60_000)
+        .optional()
+        .describe(
+          "Once the uplink is out of the configuration, what it is owed is given up when the gateway has run so long; without it, never.",
+        ),
+    })
+    .default({})
+    .describe("What it may be owed at most. What is over is told to it as a gap, and kept for other uplinks."),
   order: z
     .enum(["fifo", "live-first"])
     .default("fifo")

@@ -27,6 +27,8 @@ const options = {
   durable: 0.3,
   /** Part of the records read that is settled. */
   settle: 0.9,
+  /** Telemetry that the queue refuses is not appended again: it is lost, and told. */
+  shed: false,
   /** Reads nothing until told to. */
   later: false,
   pauseMs: 0,
@@ -64,7 +66,7 @@ const toldTo = (word) => (told.has(word) ? undefined : new Promise((resolve) => 
 const queue = queueIn(options.dataDir, options.queue);
 const given = { events: 0, telemetry: 0 };
 const made = { events: 0, telemetry: 0 };
-const count = { appended: 0, refused: 0, failed: 0, read: 0 };
+const count = { appended: 0, refused: 0, failed: 0, read: 0, shed: 0, cut: 0 };
 
 function logOf(stream) {
   const row = join(options.dataDir, "queue", stream);
@@ -93,7 +95,14 @@ async function append(stream) {
       if (options.lanes > 1) throw error;
       given[stream] = queue.stats().streams[stream].nextSeq;
       await pause(20);
-      continue;
+      if (!options.shed || stream !== "telemetry") continue;
+      count.shed += amount;
+      if (error.mayBeStored) count.cut += amount;
+      for (const token of tokens) {
+        const { taken } = recordOf(stream, token, durable, options.size);
+        queue.refused(stream, { taken, topic: "plant/scan", exact: error.mayBeStored !== true });
+      }
+      return;
     }
     // Before the acknowledgement itself: a kill between the two leaves it out.
     if (durable && options.logs) {
