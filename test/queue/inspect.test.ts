@@ -160,7 +160,7 @@ describe("a look into a stopped queue", () => {
     const dataDir = await testFolder();
     await (await filled(dataDir)).close();
     const folder = dirname(logsOf(dataDir)[0] ?? "");
-    const level = new ClassicLevel(folder, { createIfMissing: false });
+    const level = new ClassicLevel(folder, { createIfMissing: false, compression: false });
     await level.open();
     await level.close();
     expect(readdirSync(folder).some((name) => name.endsWith(".ldb"))).toBe(true);
