@@ -31,8 +31,8 @@ export interface Loss {
   readonly epoch: number;
   /** At most so many; absent: every seq. */
   readonly count?: number;
-  /** `count` is of all that is owed in there together: one gap, also where something in the midst was delivered. */
-  readonly together?: boolean;
+  /** `count` is of all that is owed in these together: one gap over them, though what lies between is or was delivered. */
+  readonly holes?: readonly { readonly from: number; readonly to: number }[];
   /** The last selected seq before, where the caller knows it. */
   readonly prev?: number;
   readonly exact: boolean;
@@ -143,19 +143,24 @@ export class Cursor {
   lose(from: number, to: number, loss: Loss): number {
     let lost = 0;
     for (const span of this.#spans) {
-      const parts = this.#owed.within(Math.max(from, span.from), Math.min(to, span.to));
-      const [first] = parts;
-      const last = parts.at(-1);
-      if (loss.together && first && last) lost += this.#losePart({ ...first, to: last.to }, span, loss);
-      else for (const part of parts) lost += this.#losePart(part, span, loss);
+      const within = (low: number, high: number) =>
+        this.#owed.within(Math.max(low, from, span.from), Math.min(high, to, span.to));
+      const lots = loss.holes
+        ? [loss.holes.flatMap((hole) => within(hole.from, hole.to))]
+        : within(from, to).map((part) => [part]);
+      for (const parts of lots) lost += this.#loseParts(parts, span, loss);
     }
     return lost;
   }
 
-  #losePart(part: Range, span: Span, loss: Loss): number {
+  /** Makes one gap of them. */
+  #loseParts(parts: readonly Range[], span: Span, loss: Loss): number {
+    const [first] = parts;
+    if (!first) return 0;
+    const part = { ...first, to: parts.at(-1)?.to ?? first.to };
     const size = part.to - part.from + 1;
     const count = Math.min(size, loss.count ?? size);
-    this.#owed.subtract(part.from, part.to, part.to);
+    for (const { from, to } of parts) this.#owed.subtract(from, to, to);
     if (count === 0) return 0;
     const { reason, epoch, exact } = loss;
     if (exact) this.#doneAt(part.from).done.count += count;

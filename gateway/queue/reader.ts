@@ -14,7 +14,7 @@ import type { Segment } from "./segment.ts";
 import type { OpenSegment, StoredRecord } from "./segment-store.ts";
 import type { Shelf } from "./shelf.ts";
 import { partsOf, type Span } from "./slots.ts";
-import { missingIn, surveyOf } from "./survey.ts";
+import { type Missing, missingIn, surveyOf } from "./survey.ts";
 
 /** What is read from a segment at once. */
 const CHUNK_RECORDS = 2048;
@@ -86,6 +86,8 @@ export class Reader {
   #version = 0;
   #closed: Error | undefined;
   #readErrors = 0;
+  /** Damage was found: it goes on when it is known what else of the segment can be read. */
+  #unsure = false;
   readonly #backoff = new Backoff(50, 2000);
 
   /** `bounds` may change with a rewind. */
@@ -157,15 +159,15 @@ export class Reader {
   /** The chunk that begins with `next`; undefined when to try again. */
   async #load(segment: Segment, next: number, signal: AbortSignal): Promise<Chunk | undefined> {
     const last = this.#chunk?.records.at(-1);
-    if (this.#chunk?.segment === segment && last && last.seq >= next) return this.#chunk;
+    if (this.#chunk?.segment === segment && last && last.seq >= next && !this.#unsure) return this.#chunk;
     const to = Math.min(segment.last, this.#parts.row.tail, this.#bounds().to);
     const version = this.#version;
     try {
       const chunk = await this.#parts.shelf.use(segment, async (open) => {
         const records = await open.read(next, to, CHUNK_RECORDS, CHUNK_BYTES);
-        if (segment.sealed && segment.damaged === 0 && !goesOn(records, next)) {
-          segment.survey ??= await surveyOf(segment, open);
-        }
+        if (canSurvey(segment) && (this.#unsure || !goesOn(records, next)))
+          segment.survey = await surveyOf(segment, open);
+        this.#unsure = false;
         return { segment, open, to, records };
       });
       this.#readErrors = 0;
@@ -216,6 +218,10 @@ export class Reader {
       if (left.records <= 0 || (left.bytes < stored.value.length && entries.length > 0)) return false;
       position.next = stored.seq + 1;
       const entry = this.#entry(chunk, stored, span, position);
+      if (this.#unsure) {
+        position.next = stored.seq;
+        return false;
+      }
       if (!entry) continue;
       entries.push(entry);
       left.records--;
@@ -252,7 +258,8 @@ export class Reader {
       content = record.content((id) => open.sourceOf(id));
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
-      widen(position, segment, seq, seq);
+      if (canSurvey(segment)) this.#unsure = true;
+      else widen(position, segment, seq, seq);
       return undefined;
     }
     if (span.slot === undefined && !this.#parts.selects(topicOf(content))) return undefined;
@@ -283,36 +290,38 @@ export class Reader {
     position.hole = undefined;
     if (!hole || head < hole.from) return;
     const { epoch } = hole.segment;
-    const counted = this.#countOf(hole, span);
-    const count = counted ?? hole.count;
-    // Where every seq is selected, each part of the hole has as many as it is long.
-    const together = counted !== undefined && counted !== hole.count;
-    const loss = { reason: "damaged", epoch, prev, count, exact: counted !== undefined, together } as const;
-    if (this.#parts.cursor.lose(hole.from, hole.to, loss) > 0) this.#parts.onHurt(hole.segment);
+    const counted = this.#countOf(hole, span, head);
+    const { count } = counted ?? hole;
+    const from = Math.max(counted?.from ?? hole.from, span.from);
+    const to = Math.min(counted?.to ?? hole.to, span.to);
+    const loss = {
+      reason: "damaged",
+      epoch,
+      count,
+      exact: counted !== undefined,
+      ...(counted && "holes" in counted ? { holes: counted.holes } : {}),
+      // What comes before is known here, unless it begins below.
+      ...(from === hole.from ? { prev } : {}),
+    } as const;
+    if (this.#parts.cursor.lose(from, to, loss) > 0) this.#parts.onHurt(hole.segment);
     position.mark = hole.to;
     position.prev = hole.to;
     this.#parts.onMoved();
   }
 
-  /** How many records of the chain are missing in a hole that has some; undefined where that cannot be told. */
-  #countOf(hole: Hole, span: Span): number | undefined {
-    const { segment, from, to, count } = hole;
+  /** How many records of the chain are missing in a hole that has some, or around it; undefined where that cannot be told. */
+  #countOf(hole: Hole, span: Span, head: number): Hole | Missing | undefined {
+    const { segment } = hole;
     if (span.slot === undefined) return undefined;
-    if (from === to) return 1;
+    if (hole.from === hole.to && head === hole.to) return hole;
     const [part] = partsOf([span], segment);
     if (!part?.exact) return undefined;
-    if (part.count === segment.tally.count) return count;
+    if (part.count === segment.tally.count) return hole;
     const { cursor } = this.#parts;
     const found = segment.survey?.get(span.slot);
-    return (
-      found &&
-      missingIn({ from, to }, found, {
-        first: segment.first,
-        count: part.count,
-        left: cursor.left(segment, part).count,
-        owed: cursor.owedWithin(segment.first, segment.last),
-      })
-    );
+    const owed = cursor.owedWithin(segment.first, segment.last);
+    const left = cursor.left(segment, part).count;
+    return found && missingIn(hole, found, { first: segment.first, count: part.count, left, owed });
   }
 
   /** The last seq of the segment that the chain selects, as far as this reader goes. */
@@ -330,6 +339,11 @@ export class Reader {
     position.mark = end;
     this.#parts.onMoved();
   }
+}
+
+/** Whether damage in it can be counted, and was not yet. */
+function canSurvey({ sealed, damaged, survey }: Segment): boolean {
+  return sealed && damaged === 0 && !survey;
 }
 
 /** Whether the records begin with `next` and none is missing among them. */

@@ -95,7 +95,7 @@ async function clear(dataDir: string, goes: (name: string) => boolean): Promise<
   const gone = await trashFolder(dataDir, "gone");
   const state = join(dataDir, "state");
   for (const name of await namesIn(state)) {
-    if (STATE.test(name) && goes(name)) await rm(join(state, name), { force: true });
+    if ((STATE.test(name) || name === "opening") && goes(name)) await rm(join(state, name), { force: true });
   }
   // What it counts is by the names of segments, which will come again.
   await rm(join(state, "opening"), { recursive: true, force: true });

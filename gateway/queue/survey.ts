@@ -123,20 +123,27 @@ export interface Owing {
   readonly owed: readonly Break[];
 }
 
-/** How many records that are owed are missing in a hole that has some; undefined where that cannot be told. */
-export function missingIn(hole: Break, { readable, breaks }: SlotSurvey, owing: Owing): number | undefined {
+/** Records that are owed and missing, in the holes of a segment together. */
+export interface Missing extends Break {
+  readonly count: number;
+  readonly holes: readonly Break[];
+}
+
+/**
+ * All records that are owed and missing where a hole is, and in the other holes of the segment: how many are in which of
+ * them nobody knows, how many they are together the seal tells. Undefined where that cannot be told.
+ */
+export function missingIn(hole: Break, { readable, breaks }: SlotSurvey, owing: Owing): Missing | undefined {
   const { first, count, left, owed } = owing;
-  const open = breaks.filter((at) => owed.some(({ from, to }) => from <= at.to && to >= at.from));
-  if (!open.some(({ from, to }) => from >= hole.from && to <= hole.to)) return undefined;
+  const holes = breaks.filter((at) => owed.some(({ from, to }) => from <= at.to && to >= at.from));
+  if (!holes.some(({ from, to }) => from <= hole.to && to >= hole.from)) return undefined;
   let there = 0;
   for (const { from, to } of owed) there += countBelow(readable, to + 1 - first) - countBelow(readable, from - first);
   // The count of what is done does not survive everything.
   if (count - left < readable.length - there) return undefined;
-  const missing = Math.max(0, left - there);
-  if (open.length === 1) return missing;
-  // One at least is missing in each.
-  const inEach = open.every((at) => owed.some(({ from, to }) => from <= at.from && to >= at.to));
-  return inEach && missing === open.length ? 1 : undefined;
+  const from = holes[0]?.from ?? hole.from;
+  const to = holes.at(-1)?.to ?? hole.to;
+  return { from, to, count: Math.max(0, left - there), holes };
 }
 
 /** How many of the ascending numbers are below `limit`. */

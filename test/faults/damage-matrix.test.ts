@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { ClassicLevel } from "classic-level";
@@ -136,8 +136,11 @@ function casesOf({ dir, kind }: Store, random: Random): Case[] {
       const within = { [stream]: rangeOf(segment, dir, stream) };
       const sealed = isSealed(segment);
       const path = join("queue", stream, basename(segment));
+      const newest = segment === segmentsOf(dir, stream).at(-1);
       for (const file of readdirSync(segment)) {
-        if (kind === "tables" && !/\.(ldb|log)$|^(CURRENT|MANIFEST)/.test(file)) continue;
+        // Nothing but records and seals is read in any of them.
+        if (!newest && !/\.(ldb|log)$|^SEAL/.test(file)) continue;
+        if (statSync(join(segment, file)).size === 0) continue;
         for (const damage of damagesFor(file))
           add(join(path, file), damage, { within, sealed: sealed && file !== "SEAL.json" });
       }
