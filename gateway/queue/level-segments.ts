@@ -15,7 +15,7 @@ const MIB = 1024 * 1024;
 
 /**
  * Segments as LevelDB folders that are only ever appended to. LevelDB writes them; old ones are read out of their files
- * without it, so that nothing in a damaged file can end the process (decisions 005 and 006).
+ * without it, so that nothing in a damaged file can end the process (decisions 005 and 007).
  */
 export class LevelSegments implements SegmentStore {
   readonly #segmentBytes: number;

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, ftruncateSync, openSync, readdirSync, statSync, writeSync } from "node:fs";
+import { closeSync, existsSync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, describe, expect, it } from "vitest";
@@ -71,6 +71,11 @@ async function live(cycle: number, tear: boolean): Promise<void> {
   throw new Error(`cycle ${cycle} ended by itself with ${end}: ${child.lines.slice(-20).join("\n")}`);
 }
 
+function endOf(log: string): number {
+  const bytes = readFileSync(log);
+  return bytes.findLastIndex((byte) => byte !== 0) + 1;
+}
+
 /** The last bytes of the newest log of a stream, as a power cut would leave them. Gives whether there were any to hurt. */
 function tearTail(stream: StreamName, logs: ReadonlyMap<string, number>): boolean {
   const row = join(dataDir, "queue", stream);
@@ -79,7 +84,8 @@ function tearTail(stream: StreamName, logs: ReadonlyMap<string, number>): boolea
   // What is sealed was fsynced as a whole before.
   if (!log || existsSync(join(folder, "SEAL.json")) || existsSync(join(folder, "SEAL.json.new"))) return false;
   const path = join(folder, log);
-  const { size } = statSync(path);
+  // Zeros may stand ahead of what was written.
+  const size = endOf(path);
   const safe = logs.get(path) ?? 0;
   if (size <= safe) return false;
   const from = random.whole(safe, size - 1);

@@ -6,7 +6,7 @@
 //   d <stream> <epoch> <seq>=<token>,…                        delivered: settle is called next
 //   g <stream> <epoch> <from> <to> <reason> <count> <0|1>     a gap was delivered: settleGap is called next
 //   x <text>                                                  something that must not happen
-import { openSync, readdirSync, statSync, writevSync } from "node:fs";
+import { openSync, readdirSync, readFileSync, writevSync } from "node:fs";
 import { join } from "node:path";
 import { argv, exit, pid, stdin, stdout } from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
@@ -75,6 +75,23 @@ function logOf(stream) {
   return log && join(row, folder, log);
 }
 
+/** Where a log ends that zeros may follow: the payloads here end in something else. */
+function endOf(log) {
+  const bytes = readFileSync(log);
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end--;
+  return end;
+}
+
+function refuse(stream, tokens, durable, mayBeStored) {
+  count.shed += tokens.length;
+  if (mayBeStored) count.cut += tokens.length;
+  for (const token of tokens) {
+    const { taken } = recordOf(stream, token, durable, options.size);
+    queue.refused(stream, { taken, topic: "plant/scan", exact: !mayBeStored });
+  }
+}
+
 async function append(stream) {
   const amount = options.batch[0] + Math.floor(next() * (options.batch[1] + 1));
   const tokens = Array.from({ length: amount }, () => `${options.round}.${stream[0]}.${++made[stream]}`);
@@ -96,18 +113,13 @@ async function append(stream) {
       given[stream] = queue.stats().streams[stream].nextSeq;
       await pause(20);
       if (!options.shed || stream !== "telemetry") continue;
-      count.shed += amount;
-      if (error.mayBeStored) count.cut += amount;
-      for (const token of tokens) {
-        const { taken } = recordOf(stream, token, durable, options.size);
-        queue.refused(stream, { taken, topic: "plant/scan", exact: error.mayBeStored !== true });
-      }
+      refuse(stream, tokens, durable, error.mayBeStored === true);
       return;
     }
     // Before the acknowledgement itself: a kill between the two leaves it out.
     if (durable && options.logs) {
       const log = logOf(stream);
-      if (log) tell("f", stream, log, statSync(log).size);
+      if (log) tell("f", stream, log, endOf(log));
     }
     const { nextSeq, epoch } = queue.stats().streams[stream];
     tell("a", stream, epoch, options.lanes > 1 ? first : nextSeq - amount, tokens.join(","), Number(durable));
