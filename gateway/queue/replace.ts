@@ -105,6 +105,7 @@ async function clear(dataDir: string, goes: (name: string) => boolean): Promise<
       if (errorCode(error) !== "ENOENT") throw error;
     });
   }
+  await rm(join(dataDir, "queue", "reserve"), { force: true });
   await syncFolder(join(dataDir, "queue"));
   await removeFolder(join(dataDir, "queue", "trash", basename(gone))).catch(() => {});
 }
