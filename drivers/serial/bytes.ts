@@ -12,8 +12,7 @@ export function bytesOf(spec: BytesSpec): Buffer {
 export function bytesFault(spec: BytesSpec): string | undefined {
   if (typeof spec !== "string") return undefined;
   const found = WRITTEN_OUT.exec(spec);
-  if (found)
-    return `a backslash followed by "${found[1]}" is four plain characters or two here: use double quotes, "\\r\\n"`;
+  if (found) return `\\${found[1]} is read as a backslash and letters here: use double quotes, as in "\\r\\n"`;
   if ([...spec].some((char) => (char.codePointAt(0) ?? 0) > 255))
     return 'it has characters beyond one byte: write the bytes, such as { hex: "C3 A4" }';
   return undefined;

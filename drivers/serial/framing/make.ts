@@ -19,8 +19,11 @@ export function makeFramer(options: FramingOptions, events: FramerEvents): Frame
     case "length-prefix":
       return new LengthPrefixFramer({ ...options, start: optional(options.start) }, events);
     case "stx-etx": {
-      const escape = optional(options.escape)[0];
-      return new StxEtxFramer({ ...options, start: bytesOf(options.start), end: bytesOf(options.end), escape }, events);
+      const [own] = optional(options.escape);
+      return new StxEtxFramer(
+        { ...options, start: bytesOf(options.start), end: bytesOf(options.end), escape: own },
+        events,
+      );
     }
     case "idle-gap":
       return new IdleGapFramer(options.maxBytes, events);

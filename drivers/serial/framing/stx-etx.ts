@@ -84,24 +84,24 @@ export class StxEtxFramer extends Framer {
   }
 
   #collect(byte: number): void {
-    const { start, end, escape } = this.#options;
+    const { start, end, escape: mark } = this.#options;
     this.#raw.push(byte);
     if (this.#state === "escaped") this.#escaped(byte);
-    else if (byte === escape) this.#state = "escaped";
+    else if (byte === mark) this.#state = "escaped";
     else {
       this.#body.push(byte);
-      const ends = escape !== end[0] && this.#body.endsWith(end);
+      const ends = mark !== end[0] && this.#body.endsWith(end);
       if (ends) this.#end(this.#body.length - end.length);
-      else if (escape !== start[0] && this.#body.endsWith(start)) this.#restart();
+      else if (mark !== start[0] && this.#body.endsWith(start)) this.#restart();
     }
     if (this.#state !== "outside" && this.#state !== "sum" && this.#body.length > this.#limit()) this.#tooLong();
   }
 
   #escaped(byte: number): void {
-    const { start, end, escape } = this.#options;
+    const { start, end, escape: mark } = this.#options;
     this.#state = "inside";
-    if (escape === end[0] && byte === end[1]) this.#end(this.#body.length);
-    else if (escape === start[0] && byte === start[1]) this.#restart();
+    if (mark === end[0] && byte === end[1]) this.#end(this.#body.length);
+    else if (mark === start[0] && byte === start[1]) this.#restart();
     else this.#body.push(byte);
   }
 

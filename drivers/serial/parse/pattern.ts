@@ -86,9 +86,16 @@ function execWithin(pattern: RegExp, text: string, limitMs: number): RegExpExecA
   try {
     return asMatch(script.runInContext(context, { timeout: limitMs }));
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ERR_SCRIPT_EXECUTION_TIMEOUT") return "slow";
+    if (isTimeout(error)) return "slow";
     throw error;
   }
+}
+
+/** Not by its class: the error may come from the other context. */
+function isTimeout(error: unknown): boolean {
+  return (
+    typeof error === "object" && error !== null && "code" in error && error.code === "ERR_SCRIPT_EXECUTION_TIMEOUT"
+  );
 }
 
 function asMatch(result: unknown): RegExpExecArray | null {
