@@ -28,6 +28,7 @@ export class Conversation {
   #question: Question | undefined;
   #debt: Debt | undefined;
   #debtPaid: () => void = () => {};
+  #gone: Error | undefined;
   readonly #hangUps = new Set<(reason: Error) => void>();
 
   /**
@@ -91,6 +92,7 @@ export class Conversation {
 
   /** The line is gone. */
   hangUp(reason: Error): void {
+    this.#gone = reason;
     for (const hangUp of this.#hangUps) hangUp(reason);
   }
 
@@ -115,6 +117,7 @@ export class Conversation {
 
   /** Until `begin`'s callback is called, the time is over, the signal aborts or the line is gone. */
   async #patiently<T>(ms: number, signal: AbortSignal, begin: (settle: (value: T) => void) => void): Promise<T> {
+    if (this.#gone) throw this.#gone;
     let finish = () => {};
     try {
       return await new Promise<T>((resolve, reject) => {

@@ -161,7 +161,7 @@ export class SerialDriver implements Driver {
   async #newLine(attempt: number): Promise<Line> {
     const current = (): boolean => attempt === this.#attempt;
     const events: LineEvents = {
-      data: (chunk, peer) => current() && this.#stream(peer).take(chunk),
+      data: (chunk, peer) => current() && this.#data(chunk, peer),
       left: (peer) => current() && this.#leave(peer),
       closed: (reason) => current() && this.#lost(reason),
     };
@@ -171,6 +171,11 @@ export class SerialDriver implements Driver {
       return new ListenLine(transport, events, () => this.#reporter.count("refused"));
     const { SerialLine } = await loadSerial();
     return new SerialLine(transport, events);
+  }
+
+  #data(chunk: Buffer, peer: number): void {
+    this.#reporter.received(chunk.length);
+    this.#stream(peer).take(chunk);
   }
 
   #stream(peer: number): TelegramStream {

@@ -25,12 +25,20 @@ const AGAIN_MS = 60_000;
 export class Reporter {
   readonly #context: DriverContext;
   readonly #telegrams: Counter;
+  readonly #bytes: Counter;
   readonly #told = new Map<string, { atMs: number; since: number }>();
 
   constructor(context: DriverContext) {
     this.#context = context;
     const help = "Telegrams of serial devices, by what became of them.";
     this.#telegrams = context.metrics.counter("millrace_serial_telegrams_total", help, ["link", "kind"]);
+    this.#bytes = context.metrics.counter("millrace_serial_received_bytes_total", "Bytes from serial devices.", [
+      "link",
+    ]);
+  }
+
+  received(bytes: number): void {
+    this.#bytes.inc({ link: this.#context.link }, bytes);
   }
 
   count(kind: TelegramKind): void {
