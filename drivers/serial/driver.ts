@@ -208,7 +208,7 @@ export class SerialDriver implements Driver {
       return;
     }
     let reason = found.other;
-    for (const listener of this.#listeners.keys()) {
+    for (const listener of this.#readers()) {
       const parsed = listener.talker.parser.parse(bytes);
       if ("fields" in parsed) {
         this.#reporter.count(listener.heard(parsed.fields));
@@ -220,6 +220,10 @@ export class SerialDriver implements Driver {
     else this.#unreadable("unreadable", reason, bytes);
   }
 
+  #readers(): Listener[] {
+    return [...this.#listeners.keys()].filter((listener) => listener.reads);
+  }
+
   #fault(kind: FaultKind, bytes: Buffer): void {
     const spoils = SPOILS[kind];
     if (spoils === undefined) this.#reporter.fault(kind, kind, bytes);
@@ -229,7 +233,7 @@ export class SerialDriver implements Driver {
   /** Whose telegram it was is only known where one device alone can have sent it. */
   #unreadable(kind: FaultKind | "unreadable", reason: string, bytes: Buffer): void {
     const { asked } = this.#conversation;
-    const [only, ...more] = this.#listeners.keys();
+    const [only, ...more] = this.#readers();
     const sender = asked ?? (more.length === 0 ? only?.talker : undefined);
     this.#reporter.fault(kind, reason, bytes, sender?.device.name);
     if (asked) this.#conversation.misread(reason);

@@ -21,6 +21,8 @@ export interface ListenerParts {
 /** One device that speaks unasked: what of its telegrams is handed on, and when its tags are bad. */
 export class Listener {
   readonly talker: Talker;
+  /** Whether any of its tags is read; a printer only hears. */
+  readonly reads: boolean;
   readonly #parts: ListenerParts;
   readonly #keyTags: ReadonlySet<string>;
   /** Readings by their values, and when each was last heard. */
@@ -34,6 +36,7 @@ export class Listener {
   constructor(parts: ListenerParts) {
     this.#parts = parts;
     this.talker = parts.talker;
+    this.reads = parts.tags.some((tag) => parts.talker.spoken(tag).field !== undefined);
     const events = parts.tags.filter((tag) => tag.stream === "events");
     this.#keyTags = new Set((events.length > 0 ? events : parts.tags).map((tag) => tag.name));
   }

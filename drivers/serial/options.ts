@@ -20,7 +20,8 @@ export const parsed: Times = { withDefault: () => z.number(), optional: () => z.
 const MAX_TELEGRAM = 65_536;
 export const MAX_WINDOW = 4_096;
 
-function bytes(most: number) {
+/** Bytes as people write them. */
+export function bytes(most: number) {
   const text = z
     .string()
     .min(1)
@@ -87,7 +88,7 @@ const checksumShape = {
     .optional()
     .describe("Order of a CRC's bytes; without it as the CRC's inventors had it."),
 } as const;
-const checksum = z.strictObject(checksumShape);
+export const checksumSchema = z.strictObject(checksumShape);
 
 const limits = {
   maxBytes: z
@@ -120,7 +121,7 @@ function framingSchema(times: Times) {
       })
       .default("\r\n")
       .describe("What ends a telegram, or a list of what may."),
-    checksum: checksum.optional(),
+    checksum: checksumSchema.optional(),
     ...limits,
     ...common,
   });
@@ -131,7 +132,7 @@ function framingSchema(times: Times) {
       .optional()
       .describe("What every telegram begins with; with it the way is found again after a fault."),
     end: bytes(8).optional().describe("What every telegram ends with."),
-    checksum: checksum.optional(),
+    checksum: checksumSchema.optional(),
     ...common,
   });
   const lengthPrefix = z.strictObject({
@@ -149,7 +150,7 @@ function framingSchema(times: Times) {
       .describe("What the length counts: all that follows it, or the whole telegram."),
     trailer: z.number().int().min(0).max(64).default(0).describe("Bytes at the end that the length does not count."),
     keepHeader: z.boolean().default(false).describe("Whether what stands before the content is parsed too."),
-    checksum: checksum.optional(),
+    checksum: checksumSchema.optional(),
     ...windowLimits,
     ...common,
   });

@@ -15,7 +15,8 @@ export class DelimiterFramer extends Framer {
   readonly #options: DelimiterOptions;
   readonly #longest: number;
   readonly #bytes: Collector;
-  #discarding: { readonly first: Buffer; readonly tail: Collector } | undefined;
+  /** The last bytes of a telegram that is too long, while its end is awaited. */
+  #discarding: Collector | undefined;
   /** What may follow a delimiter and belong to it, and how much of it has come. */
   #rest: Buffer = Buffer.alloc(0);
   #restSeen = 0;
@@ -32,8 +33,7 @@ export class DelimiterFramer extends Framer {
   }
 
   silence(): void {
-    if (this.#discarding) this.events.fault("too-long", this.#discarding.first);
-    else if (this.#bytes.length > 0) this.events.fault("unfinished", this.#bytes.take());
+    if (this.#bytes.length > 0) this.events.fault("unfinished", this.#bytes.take());
     this.reset();
   }
 
@@ -72,17 +72,17 @@ export class DelimiterFramer extends Framer {
     const all = this.#bytes.take();
     const tail = new Collector(this.#longest);
     for (const byte of all.subarray(-(this.#longest - 1) || all.length)) tail.push(byte);
-    this.#discarding = { first: all, tail };
+    this.#discarding = tail;
+    this.events.fault("too-long", all);
   }
 
-  #discard(byte: number, { first, tail }: { readonly first: Buffer; readonly tail: Collector }): void {
+  #discard(byte: number, tail: Collector): void {
     if (tail.length === this.#longest) tail.shift(1);
     tail.push(byte);
     const delimiter = this.#delimiterAt(tail);
     if (!delimiter) return;
     this.#discarding = undefined;
     this.#expectRest(delimiter);
-    this.events.fault("too-long", first);
   }
 
   /** The longest delimiter that these bytes end with. */

@@ -15,11 +15,8 @@ export class IdleGapFramer extends Framer {
   }
 
   silence(): void {
-    if (this.#bytes.length === 0) return;
-    const tooLong = this.#tooLong;
-    this.#tooLong = false;
-    if (tooLong) this.events.fault("too-long", this.#bytes.take());
-    else this.events.telegram(this.#bytes.take());
+    if (this.#bytes.length > 0 && !this.#tooLong) this.events.telegram(this.#bytes.take());
+    this.reset();
   }
 
   reset(): void {
@@ -28,6 +25,8 @@ export class IdleGapFramer extends Framer {
   }
 
   protected step(byte: number): void {
-    if (!this.#bytes.push(byte)) this.#tooLong = true;
+    if (this.#tooLong || this.#bytes.push(byte)) return;
+    this.#tooLong = true;
+    this.events.fault("too-long", Buffer.from(this.#bytes.view()));
   }
 }

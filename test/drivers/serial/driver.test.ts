@@ -156,6 +156,8 @@ describe("a device that speaks", () => {
     const { driver, notes, say, heard } = await talk();
     const scanner = deviceOf("scanner", { parse: { pattern: "^#(?<code>.+)$" } }, { code: { type: "string" } });
     const badge = deviceOf("badge", { parse: { pattern: "^B(?<code>.+)$" } }, { code: { type: "string" } });
+    const printer = deviceOf("printer", {}, { label: { type: "string", write: "{value}" } });
+    listenTo(driver, printer);
     const scans = listenTo(driver, scanner);
     const badges = listenTo(driver, badge);
     const scale = deviceOf("scale", { parse: NUMBER, ask: "?\r\n", timeout: "5s" }, V);
