@@ -14,12 +14,13 @@ async function start(options: unknown, log: Logger): Promise<Simulator> {
   const settled = settle(options);
   const { transport } = settled;
   const device = new SpeakingDevice(settled, (bytes) => line.write(bytes));
+  let stopped = false;
   const events: LineEvents = {
     data: (chunk, peer) => device.hear(chunk, peer),
     left: (peer) => device.left(peer),
     closed: ({ message }) => {
       device.stop();
-      log.warn({ error: message }, "the simulator's line is gone");
+      if (!stopped) log.warn({ error: message }, "the simulator's line is gone");
     },
   };
   const line = await lineTo(transport, events);
@@ -34,6 +35,7 @@ async function start(options: unknown, log: Logger): Promise<Simulator> {
   return {
     address,
     stop: async () => {
+      stopped = true;
       device.stop();
       await line.close();
     },

@@ -6,7 +6,7 @@ import { deviceOf, driverOf, type FarEnd, farEnd, live, Notes, readAll, until, v
 
 /** A stream of telegrams with garbage in it, cut in two at every byte over a real pseudo-terminal. */
 const SCALE = {
-  framing: { type: "delimiter", delimiter: "\r\n" },
+  framing: { type: "delimiter", delimiter: "\r\n", unfinished: "1m" },
   device: { parse: { pattern: "^S (?<status>[SD]) +(?<weight>-?[0-9.]+) (?<unit>kg|g)$" } },
   tags: { weight: { type: "float64" }, stable: { type: "bool", field: "status", trueIs: ["S"] } },
   stream: "S S     12.345 kg\r\nS D     -0.010 kg\r\n??\r\nS S      7.5 kg\r\n",
@@ -18,7 +18,7 @@ const SCALE = {
   ],
 };
 const SCANNER = {
-  framing: { type: "delimiter", delimiter: ["\r\n", "\r"] },
+  framing: { type: "delimiter", delimiter: ["\r\n", "\r"], unfinished: "1m" },
   device: {},
   tags: { code: { type: "string", stream: "events" } },
   stream: "4006381333931\r\n0123\r]C1004006381\r\n\r\nA-1\r\n",
@@ -40,6 +40,7 @@ function prefixed() {
       offset: 2,
       counts: "whole",
       checksum: { type: "crc16-modbus" },
+      unfinished: "1m",
     },
     device: { parse: { encoding: "hex", columns: { id: "1-4", level: "5-8" } } },
     tags: { id: { type: "int64", radix: 16 }, level: { type: "int64", radix: 16 } },

@@ -13,7 +13,7 @@ const TAGS = {
 const device = () => deviceOf("scale", { parse: PARSE, ask: "A?\r\n" }, TAGS);
 const silent = () => deviceOf("gone", { parse: PARSE, ask: "X?\r\n", timeout: "50ms" }, { a: { type: "int64" } });
 const speaker = () => deviceOf("scanner", {}, { code: { type: "string", stream: "events" } });
-const LINK = { framing: FRAMING, timeout: "2s" };
+const LINK = { framing: FRAMING, timeout: "5s" };
 
 /** Answers A? and C?, and never X?. */
 function answer(question: string): string {
