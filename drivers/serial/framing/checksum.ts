@@ -65,17 +65,32 @@ function byteSum(bytes: Uint8Array, type: ChecksumType): Buffer {
   return Buffer.from([type === "lrc" ? -sum & 0xff : sum]);
 }
 
-function crc16(bytes: Uint8Array, { poly, init, reflected }: Crc): number {
-  let crc = init;
-  for (const byte of bytes) {
-    crc ^= reflected ? byte : byte << 8;
-    for (let bit = 0; bit < 8; bit++) {
-      const out = crc & (reflected ? 1 : 0x8000);
-      crc = reflected ? crc >>> 1 : (crc << 1) & 0xffff;
-      if (out !== 0) crc ^= poly;
-    }
+const tables = new Map<Crc, Uint16Array>();
+
+/** By table: while a telegram is looked for in garbage, a sum may be tried at every byte. */
+function crc16(bytes: Uint8Array, crc: Crc): number {
+  const table = tables.get(crc) ?? tableOf(crc);
+  tables.set(crc, table);
+  let sum = crc.init;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0;
+    sum = crc.reflected
+      ? (sum >>> 8) ^ (table[(sum ^ byte) & 0xff] ?? 0)
+      : ((sum << 8) & 0xffff) ^ (table[(sum >>> 8) ^ byte] ?? 0);
   }
-  return crc;
+  return sum;
+}
+
+function tableOf({ poly, reflected }: Crc): Uint16Array {
+  return Uint16Array.from({ length: 256 }, (_, index) => {
+    let sum = reflected ? index : index << 8;
+    for (let bit = 0; bit < 8; bit++) {
+      const out = sum & (reflected ? 1 : 0x8000);
+      sum = reflected ? sum >>> 1 : (sum << 1) & 0xffff;
+      if (out !== 0) sum ^= poly;
+    }
+    return sum;
+  });
 }
 
 function ordered(crc: number, endian: "big" | "little"): Buffer {

@@ -77,7 +77,11 @@ export class Collector {
   }
 
   endsWith(tail: Buffer): boolean {
-    return this.#length >= tail.length && this.view().subarray(-tail.length).equals(tail);
+    const from = this.#length - tail.length;
+    if (from < 0) return false;
+    // Byte by byte: this is asked for every byte that comes, and nearly always the last one settles it.
+    for (let at = tail.length - 1; at >= 0; at--) if (this.#bytes[from + at] !== tail[at]) return false;
+    return true;
   }
 
   clear(): void {

@@ -60,7 +60,7 @@ export abstract class WindowFramer extends Framer {
       if (measure === "more") return;
       if (typeof measure === "string") this.#skip(measure === "too-long" ? "too-long" : undefined);
       else if (window.length < measure.length) return;
-      else this.#complete(Buffer.from(window.subarray(0, measure.length)));
+      else this.#complete(window.subarray(0, measure.length));
     }
   }
 
@@ -76,8 +76,9 @@ export abstract class WindowFramer extends Framer {
     }
     this.#tellNoise();
     this.#lost = false;
+    const body = Buffer.from(this.body(covered));
     this.#window.shift(telegram.length);
-    this.events.telegram(Buffer.from(this.body(covered)));
+    this.events.telegram(body);
   }
 
   /** One byte is no beginning. While the way is being looked for, only the first reason is told. */
