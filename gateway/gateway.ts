@@ -14,9 +14,11 @@ import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
 import { selectorOf } from "./core/selector.ts";
 import type { Uplink } from "./core/uplink.ts";
+import { ControlServer } from "./http/control.ts";
 import { type Health, HttpServer } from "./http/server.ts";
 import { Intake } from "./intake.ts";
 import { willMessage } from "./northbound/control.ts";
+import { storedLine } from "./northbound/encoders/stored.ts";
 import { samplesBody, valuesEncoder } from "./northbound/encoders/values.ts";
 import { Forwarder } from "./northbound/forwarder.ts";
 import { topicMapper } from "./northbound/topics.ts";
@@ -57,6 +59,7 @@ export class Gateway implements Runnable {
   readonly #forwarders: readonly Forwarder[];
   readonly #links: readonly Link[];
   readonly #http: HttpServer;
+  readonly #control: ControlServer;
   readonly #started: Started[] = [];
   #stopped: Promise<void> | undefined;
   #fail: (error: Error) => void = () => {};
@@ -95,6 +98,13 @@ export class Gateway implements Runnable {
       health: () => this.health(),
       status: () => this.status(),
     });
+    this.#control = new ControlServer({
+      dataDir: config.gateway.dataDir,
+      gatewayId: config.gateway.id,
+      inspector: () => this.#queue.inspector(),
+      encode: (entry) => storedLine(entry, config.gateway.id),
+      log: log.child({ part: "control" }),
+    });
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -102,10 +112,12 @@ export class Gateway implements Runnable {
     await this.#queue.start();
     this.#began("queue", () => this.#queue.close());
     for (const { shared } of config.uplinks) {
-      const { name, select, from, required } = shared;
-      await this.#queue.open(name, { selector: selectorOf(select), from, required });
+      const { name, select, from, required, maxBacklog } = shared;
+      const limits = { bytes: maxBacklog.bytes, ageMs: maxBacklog.age };
+      await this.#queue.open(name, { selector: selectorOf(select), from, required, maxBacklog: limits });
     }
     signal.throwIfAborted();
+    await this.#listen("control", this.#control);
     for (const [index, forwarder] of this.#forwarders.entries()) {
       forwarder.start();
       this.#began(`uplink ${config.uplinks[index]?.name}`, () => forwarder.stop());

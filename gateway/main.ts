@@ -25,9 +25,18 @@ const commands: Readonly<Record<string, Command>> = {
     summary: "show what a running gateway is doing",
     run: async (args, io) => (await import("./cli/status.ts")).runStatus(args, io),
   },
+  queue: {
+    summary: "look into the queue, export it, back it up, restore it",
+    run: async (args, io) =>
+      (await import("./cli/queue.ts")).runQueue(args, io, (await import("./queue-tools.ts")).queueTools),
+  },
   verify: {
     summary: "subscribe upstream and prove that nothing is missing",
     run: async (args, io) => (await import("./cli/verify.ts")).runVerify(args, io),
+  },
+  selftest: {
+    summary: "what a disk is worth: fsync, records per second, kills, card life",
+    run: async (args, io) => (await import("./selftest.ts")).selftestCommand(args, io),
   },
   simulate: {
     summary: "a Modbus device in software, from a small YAML file",
@@ -73,6 +82,8 @@ function terminal(): CliIo {
   return {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
+    write: (text) => written(text),
+    errTty: process.stderr.isTTY === true,
     tty: process.stdout.isTTY === true,
     columns: process.stdout.columns ?? 80,
     signal: controller.signal,
@@ -81,6 +92,11 @@ function terminal(): CliIo {
     argv1: fileURLToPath(import.meta.url),
     cwd: process.cwd(),
   };
+}
+
+/** A reader that went away ends the waiting too. */
+function written(text: string): Promise<void> {
+  return new Promise((resolve) => void process.stdout.write(text, () => resolve()));
 }
 
 /** A promise without an owner, or a throw without a catcher, is a bug: say so and end; the supervisor starts us again. */

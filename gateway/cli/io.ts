@@ -7,6 +7,10 @@ export interface CliIo {
   out(text: string): void;
   /** Writes to stderr as given. */
   err(text: string): void;
+  /** Writes to stdout; resolves when it has taken it, so that much text does not gather in memory. */
+  write?(text: string): Promise<void>;
+  /** Whether stderr is a terminal. */
+  readonly errTty?: boolean;
   /** Whether stdout is a terminal. */
   readonly tty: boolean;
   /** Width of the terminal; 80 where unknown. */

@@ -46,6 +46,7 @@ export interface UplinkShared {
   readonly from: "oldest" | "now";
   readonly required: boolean;
   readonly order: "fifo" | "live-first";
+  readonly maxBacklog: { readonly bytes?: number | undefined; readonly age?: number | undefined };
   /** Caps per second. */
   readonly maxRate: { readonly messages?: number | undefined; readonly bytes?: number | undefined };
 }

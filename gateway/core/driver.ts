@@ -110,6 +110,12 @@ export class TimeoutError extends Error {
   override readonly name = "TimeoutError";
 }
 
+/** A write was sent, or may have been, and nothing tells whether the device did it. Never send it again unasked. */
+export class UncertainWriteError extends Error {
+  readonly code = "MILLRACE_UNCERTAIN_WRITE";
+  override readonly name = "UncertainWriteError";
+}
+
 export interface DriverContext {
   readonly link: string;
   readonly clock: Clock;

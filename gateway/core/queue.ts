@@ -2,6 +2,13 @@ import type { BootOffset } from "./clock.ts";
 import type { Entry, Gap, NewRecord, StreamName } from "./record.ts";
 import type { Selector } from "./selector.ts";
 
+/** What one uplink may be owed at most. What is over becomes a gap (`retention`) of that uplink alone. */
+export interface BacklogLimits {
+  /** Stored bytes. */
+  readonly bytes?: number | undefined;
+  readonly ageMs?: number | undefined;
+}
+
 /** How an uplink takes part in the queue. */
 export interface QueueReader {
   /** Evaluated at append; a change of its text begins a new chain. */
@@ -10,6 +17,7 @@ export interface QueueReader {
   readonly from: "oldest" | "now";
   /** Only a required uplink can cause `refuse`; any other is given a gap alone. */
   readonly required: boolean;
+  readonly maxBacklog?: BacklogLimits;
 }
 
 /**
@@ -59,6 +67,28 @@ export interface UplinkStats {
     >
   >;
   readonly gapsPending: number;
+  /** Records of it that became gaps since the start; the greatest possible number where they were unreadable. */
+  readonly lost?: number;
+  /** False where the configuration has it no more: it holds its data until it is forgotten. */
+  readonly configured?: boolean;
+  /** Seconds until it is owed nothing at the present rates; absent when its backlog is not shrinking. */
+  readonly secondsToDrain?: number;
+}
+
+/** What the queue costs the card. */
+export interface QueueWear {
+  /** Records appended, bytes handed to the file system and fsyncs, since the start. */
+  readonly records: number;
+  readonly bytesWritten: number;
+  readonly fsyncs: number;
+  /** Bytes handed to the file system per record; absent before the first. */
+  readonly bytesPerRecord?: number;
+  /** An estimate of what reaches the device at the present rate (ten minutes); absent in the first minute. */
+  readonly deviceBytesPerDay?: number;
+  /** Bytes that the card can take, as configured. */
+  readonly endurance: number;
+  /** Days until that much was written, at the present rate and from a new card. */
+  readonly cardDays?: number;
 }
 
 export interface QueueStats {
@@ -75,6 +105,7 @@ export interface QueueStats {
   readonly secondsToDrain?: number;
   readonly dropped: number;
   readonly quarantined: number;
+  readonly wear?: QueueWear;
   /** False while the disk refuses writes. */
   readonly healthy: boolean;
 }

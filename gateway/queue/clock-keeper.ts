@@ -21,7 +21,7 @@ export interface ClockKeeperParts {
   readonly path: string;
   readonly log: Logger;
   readonly metrics: Metrics;
-  readonly onWritten: (bytes: number) => void;
+  readonly onWritten: (bytes: number, fsyncs: number) => void;
 }
 
 /**
@@ -173,7 +173,7 @@ export class ClockKeeper {
       const bytes = await this.#writes.run(() =>
         this.#file.write({ format: 1, floorMs: this.#floorMs, boots: this.#boots }, true),
       );
-      this.#parts.onWritten(bytes);
+      this.#parts.onWritten(bytes, 1);
       this.#refused = false;
     } catch (error) {
       if (!this.#refused) this.#parts.log.warn({ reason: errorText(error) }, "times of boots not written, trying on");
@@ -187,6 +187,11 @@ export class ClockKeeper {
 
 function offsetOf({ wallMs, monoMs }: Instant): number {
   return wallMs - monoMs;
+}
+
+/** The boots in the content of the file; none where it has none that can be trusted. */
+export function bootsIn(content: unknown): Boots {
+  return tableOf(content)?.boots ?? new Boots();
 }
 
 function tableOf(content: unknown): { floorMs: number; boots: Boots } | undefined {

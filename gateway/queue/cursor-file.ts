@@ -14,7 +14,7 @@ export class CursorFile {
   readonly #file: TwoSlotFile;
   readonly #part: string;
   readonly #health: Health;
-  readonly #onWritten: (bytes: number) => void;
+  readonly #onWritten: (bytes: number, fsyncs: number) => void;
   readonly #stopped = new AbortController();
   #snapshot: () => unknown = () => ({});
   #next: Deferred | undefined;
@@ -23,7 +23,7 @@ export class CursorFile {
   #timer: NodeJS.Timeout | undefined;
   #syncedAt = 0;
 
-  constructor(path: string, part: string, health: Health, onWritten: (bytes: number) => void) {
+  constructor(path: string, part: string, health: Health, onWritten: (bytes: number, fsyncs: number) => void) {
     this.#file = new TwoSlotFile(path);
     this.#part = part;
     this.#health = health;
@@ -108,7 +108,7 @@ export class CursorFile {
     const sync = this.#wantSync || performance.now() - this.#syncedAt >= SYNC_MS;
     this.#wantSync = false;
     try {
-      this.#onWritten(await this.#file.write(this.#snapshot(), sync));
+      this.#onWritten(await this.#file.write(this.#snapshot(), sync), sync ? 1 : 0);
     } catch (error) {
       this.#wantSync = sync;
       throw error;

@@ -9,6 +9,7 @@ import type { Room } from "./room.ts";
 import type { Row } from "./row.ts";
 import type { Totals } from "./totals.ts";
 import { type PerStream, perStream, type UplinkState } from "./uplink-state.ts";
+import { Wear } from "./wear.ts";
 
 const REFRESH_MS = 1000;
 
@@ -21,6 +22,7 @@ export interface InsightParts {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly maxBytes: number;
+  readonly endurance: number;
 }
 
 /** What the queue tells about itself. Gauges follow at most once a second. */
@@ -29,12 +31,17 @@ export class Insight {
   readonly #appendedBytes = new Rate();
   readonly #appended = new Rate();
   readonly #settled = new Rate();
+  readonly #settledOf = new Map<string, Rate>();
+  readonly #wear: Wear;
+  /** Uplinks with gauges: what is said of one that was forgotten must not stand for ever. */
+  readonly #told = new Set<string>();
   readonly #metrics: ReturnType<typeof instruments>;
   #refreshedMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: InsightParts) {
     this.#parts = parts;
     this.#metrics = instruments(parts.metrics);
+    this.#wear = new Wear(parts);
   }
 
   committed(row: Row, batch: Batch): void {
@@ -46,9 +53,12 @@ export class Insight {
     if (monoMs - this.#refreshedMs >= REFRESH_MS) this.stats();
   }
 
-  settled(records: number): void {
+  settled(uplink: string, records: number): void {
     const { monoMs } = this.#parts.clock.now();
     this.#settled.add(records, monoMs);
+    const rate = this.#settledOf.get(uplink) ?? new Rate();
+    this.#settledOf.set(uplink, rate);
+    rate.add(records, monoMs);
     if (monoMs - this.#refreshedMs >= REFRESH_MS) this.stats();
   }
 
@@ -57,7 +67,12 @@ export class Insight {
     const { monoMs, wallMs } = clock.now();
     this.#refreshedMs = monoMs;
     room.recount();
-    const all = [...uplinks.values()].map((uplink) => statsOf(uplink, rows));
+    const all = [...uplinks.values()].map((uplink) => {
+      const stats = statsOf(uplink, rows);
+      const secondsToDrain = this.#drainOf(stats, monoMs);
+      const drain = secondsToDrain === undefined ? {} : { secondsToDrain };
+      return { ...stats, lost: totals.lost.get(uplink.name) ?? 0, configured: uplink.reader !== undefined, ...drain };
+    });
     const toFull = this.#secondsToFull(monoMs);
     const toDrain = this.#secondsToDrain(all, monoMs);
     const stats = {
@@ -71,6 +86,7 @@ export class Insight {
       ...(toDrain === undefined ? {} : { secondsToDrain: toDrain }),
       dropped: totals.dropped,
       quarantined: totals.quarantined,
+      wear: this.#wear.look(monoMs),
       healthy: health.good,
     };
     this.#publish(stats, wallMs);
@@ -90,10 +106,28 @@ export class Insight {
     return rate > 0 ? depth / rate : undefined;
   }
 
+  #clear(uplink: string): void {
+    const { depth, oldest, gaps, toDrain } = this.#metrics;
+    for (const stream of STREAMS) for (const gauge of [depth, oldest]) gauge.set(0, { uplink, stream });
+    for (const gauge of [gaps, toDrain]) gauge.set(0, { uplink });
+    this.#told.delete(uplink);
+  }
+
+  #drainOf({ name, streams }: UplinkStats, nowMs: number): number | undefined {
+    const depth = streams.events.depth + streams.telemetry.depth;
+    if (depth === 0) return 0;
+    const rate = (this.#settledOf.get(name)?.perSecond(nowMs) ?? 0) - this.#appended.perSecond(nowMs);
+    return rate > 0 ? depth / rate : undefined;
+  }
+
   #publish(stats: QueueStats, wallMs: number): void {
-    const { depth, lane, oldest, bytes, written, healthy, maxBytes, toFull } = this.#metrics;
+    const { depth, lane, oldest, bytes, written, healthy, maxBytes, toFull, toDrain, gaps, quarantined } =
+      this.#metrics;
     for (const stream of STREAMS) bytes.set(stats.streams[stream].bytes, { stream });
     for (const uplink of stats.uplinks) {
+      this.#told.add(uplink.name);
+      gaps.set(uplink.gapsPending, { uplink: uplink.name });
+      toDrain.set(uplink.secondsToDrain ?? Number.POSITIVE_INFINITY, { uplink: uplink.name });
       for (const stream of STREAMS) {
         const labels = { uplink: uplink.name, stream };
         const { depth: owed, oldestWallMs, backfill } = uplink.streams[stream];
@@ -105,21 +139,26 @@ export class Insight {
         oldest.set(oldestWallMs === undefined ? 0 : Math.max(0, (wallMs - oldestWallMs) / 1000), labels);
       }
     }
+    for (const name of this.#told) if (!this.#parts.uplinks.has(name)) this.#clear(name);
     maxBytes.set(stats.maxBytes);
     written.set(stats.bytesAppended === 0 ? 0 : stats.bytesWritten / stats.bytesAppended);
     healthy.set(stats.healthy ? 1 : 0);
-    if (stats.secondsToFull !== undefined) toFull.set(stats.secondsToFull);
+    toFull.set(stats.secondsToFull ?? Number.POSITIVE_INFINITY);
+    quarantined.set(stats.quarantined);
   }
 }
 
 /** Counts records that uplinks lost, by reason. */
-export function gapCounter(metrics: Metrics): (uplink: string, gap: Gap) => void {
+export function gapCounter(metrics: Metrics, totals: Totals): (uplink: string, gap: Gap) => void {
   const lost = metrics.counter(
     "millrace_queue_lost_records_total",
     "Records an uplink was owed and is told as a gap; the greatest possible number where the content is unreadable",
     ["uplink", "stream", "reason"],
   );
-  return (uplink, { stream, reason, count }) => lost.inc({ uplink, stream, reason }, count);
+  return (uplink, { stream, reason, count }) => {
+    totals.lost.set(uplink, (totals.lost.get(uplink) ?? 0) + count);
+    lost.inc({ uplink, stream, reason }, count);
+  };
 }
 
 function instruments(metrics: Metrics) {
@@ -139,6 +178,13 @@ function instruments(metrics: Metrics) {
     maxBytes: metrics.gauge("millrace_queue_max_bytes", "Disk the queue may use"),
     written: metrics.gauge("millrace_queue_write_ratio", "Bytes handed to the file system per byte of records"),
     toFull: metrics.gauge("millrace_queue_seconds_to_full", "Seconds until the queue is full at the present rate"),
+    toDrain: metrics.gauge(
+      "millrace_queue_seconds_to_drain",
+      "Seconds until an uplink is owed nothing at the present rates; infinite while its backlog does not shrink",
+      ["uplink"],
+    ),
+    gaps: metrics.gauge("millrace_queue_gaps_pending", "Gaps an uplink has yet to acknowledge", ["uplink"]),
+    quarantined: metrics.gauge("millrace_queue_quarantined_segments", "Damaged segments set aside since the start"),
     healthy: metrics.gauge("millrace_queue_healthy", "0 while the disk refuses writes"),
   };
 }

@@ -1,5 +1,6 @@
 import type { BootOffset, Clock } from "../core/clock.ts";
 import { ConfigError, StorageError } from "../core/errors.ts";
+import type { Inspector } from "../core/inspect.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
@@ -98,6 +99,11 @@ export class LevelQueue implements Queue {
     return this.#opened().stats();
   }
 
+  /** For a look beside delivery; its methods reject with StorageError once the queue is closed. */
+  inspector(): Inspector {
+    return this.#opened().inspector();
+  }
+
   async close(): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
@@ -119,10 +125,8 @@ export class LevelQueue implements Queue {
       totals.bytesWritten += bytes;
     });
     const lock = new FolderLock(dataDir);
-    const onGap = gapCounter(metrics);
-    const onWritten = (bytes: number) => {
-      totals.bytesWritten += bytes;
-    };
+    const onGap = gapCounter(metrics, totals);
+    const onWritten = (bytes: number, fsyncs: number) => totals.wrote(bytes, fsyncs);
     const keeper = new ClockKeeper({ clock, path: folders.state("boots"), log, metrics, onWritten });
     try {
       await refuseNewer(dataDir);

@@ -46,9 +46,7 @@ export interface Recovered {
 /** Reads a store and settles what an unclean stop left open. The folder is locked. */
 export async function recover(parts: RecoveryParts): Promise<Recovered> {
   const { folders, totals, log } = parts;
-  const onWritten = (bytes: number) => {
-    totals.bytesWritten += bytes;
-  };
+  const onWritten = (bytes: number, fsyncs: number) => totals.wrote(bytes, fsyncs);
   await folders.emptyTrash();
   const seqs = new SeqFile(folders.state("seq"), onWritten);
   const registry = new Registry(folders.state("uplinks"), onWritten);

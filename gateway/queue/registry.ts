@@ -6,11 +6,11 @@ import { TwoSlotFile } from "./two-slot.ts";
 /** The file `state/uplinks`: every uplink the store has seen, and the chain slots it was given. */
 export class Registry {
   readonly #file: TwoSlotFile;
-  readonly #onWritten: (bytes: number) => void;
+  readonly #onWritten: (bytes: number, fsyncs: number) => void;
   #uplinks: Readonly<Record<string, readonly Slot[]>> = {};
   #next = 1;
 
-  constructor(path: string, onWritten: (bytes: number) => void) {
+  constructor(path: string, onWritten: (bytes: number, fsyncs: number) => void) {
     this.#file = new TwoSlotFile(path);
     this.#onWritten = onWritten;
   }
@@ -36,9 +36,22 @@ export class Registry {
 
   /** Writes the slots of an uplink, fsynced. @throws the system's error. */
   async write(uplink: string, slots: readonly Slot[]): Promise<void> {
-    const uplinks = { ...this.#uplinks, [uplink]: slots };
-    const next = Math.max(this.#next, ...slots.map(({ slot }) => slot + 1));
-    this.#onWritten(await this.#file.write({ format: 1, next, uplinks }, true));
+    await this.#write(
+      { ...this.#uplinks, [uplink]: slots },
+      Math.max(this.#next, ...slots.map(({ slot }) => slot + 1)),
+    );
+  }
+
+  /** Takes an uplink out, fsynced; its slots are never used again. @throws the system's error. */
+  async remove(uplink: string): Promise<void> {
+    await this.#write(
+      Object.fromEntries(Object.entries(this.#uplinks).filter(([name]) => name !== uplink)),
+      this.#next,
+    );
+  }
+
+  async #write(uplinks: Readonly<Record<string, readonly Slot[]>>, next: number): Promise<void> {
+    this.#onWritten(await this.#file.write({ format: 1, next, uplinks }, true), 1);
     this.#uplinks = uplinks;
     this.#next = next;
   }
@@ -46,6 +59,11 @@ export class Registry {
   async close(): Promise<void> {
     await this.#file.close();
   }
+}
+
+/** The uplinks in the content of the file; undefined where it has none that can be trusted. */
+export function registeredUplinks(content: unknown): ReadonlyMap<string, readonly Slot[]> | undefined {
+  return isRegistry(content) ? new Map(Object.entries(content.uplinks)) : undefined;
 }
 
 interface RegistryContent {

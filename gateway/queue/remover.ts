@@ -69,6 +69,19 @@ export class Remover {
     });
   }
 
+  /** What one uplink is owed of sealed segments, and has not read, leaves its debt as a gap (`retention`). */
+  async expire(uplink: UplinkState, segments: readonly Segment[]): Promise<void> {
+    await this.#turns.run(async () => {
+      for (const segment of segments) {
+        if (!segment.sealed || !this.#row(segment).segments.has(segment)) continue;
+        this.#parts.totals.dropped += uplink.cursors[segment.stream].loseSegment(segment, "retention");
+        this.#parts.overtake(segment.stream);
+      }
+      await uplink.file.flush();
+    });
+    this.trim("all");
+  }
+
   /** Puts a segment that cannot be read where nothing opens it again; what uplinks were owed of it becomes a gap. */
   async setAside(segment: Segment, error: unknown): Promise<void> {
     await this.#turns.run(async () => {
@@ -84,6 +97,11 @@ export class Remover {
       const to = await folders.quarantine(segment.folder).catch(errorText);
       log.error({ segment: segment.folder, to, reason: errorText(error) }, "damaged segment set aside");
     });
+  }
+
+  /** Does something while no segment is removed. */
+  async alone<T>(work: () => Promise<T>): Promise<T> {
+    return await this.#turns.run(work);
   }
 
   /** Resolves when nothing is under way. */

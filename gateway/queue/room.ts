@@ -27,6 +27,8 @@ export class Room {
   #making = 0;
   #usedBytes = 0;
   #freeBytes = Number.POSITIVE_INFINITY;
+  /** Bytes of all segments when the free bytes were asked for: what was written since is gone from them. */
+  #usedThen = 0;
   #lookedAt = Number.NEGATIVE_INFINITY;
   #looking: Promise<void> | undefined;
 
@@ -50,10 +52,10 @@ export class Room {
     await this.#look();
   }
 
-  /** Whether `bytes` more can be taken as things are. Otherwise `make` room first. */
-  fits(bytes: number): boolean {
+  /** Whether `bytes` more of a stream can be taken as things are. Otherwise `make` room first. */
+  fits(stream: StreamName, bytes: number): boolean {
     if (performance.now() - this.#lookedAt >= LOOK_MS) void this.#look();
-    return this.#making === 0 && this.#fits(bytes);
+    return this.#making === 0 && this.#fits(stream, bytes);
   }
 
   /**
@@ -64,9 +66,9 @@ export class Room {
     this.#making++;
     try {
       await this.#turns.run(async () => {
-        if (this.#fits(bytes)) return;
+        if (this.#fits(stream, bytes)) return;
         await this.#look();
-        while (!this.#fits(bytes)) {
+        while (!this.#fits(stream, bytes)) {
           const victim = this.#victim(stream);
           if (!victim) throw new QueueFullError(`the queue is full: ${stream} is refused until there is room`);
           await this.#drop(victim);
@@ -91,10 +93,22 @@ export class Room {
     await this.#turns.run(() => Promise.resolve());
   }
 
-  #fits(bytes: number): boolean {
+  #fits(stream: StreamName, bytes: number): boolean {
     const { options, committers } = this.#parts;
     const coming = committers.events.waitingBytes + committers.telemetry.waitingBytes + bytes;
-    return this.#usedBytes + coming <= options.maxBytes && this.#freeBytes - coming >= options.minFree;
+    // What the other stream is sure of and does not use is not for this one.
+    const other = stream === "events" ? "telemetry" : "events";
+    const kept = Math.max(0, this.#shareOf(other) - this.#bytesOf(other));
+    const grown = Math.max(0, this.#usedBytes - this.#usedThen);
+    return this.#usedBytes + coming + kept <= options.maxBytes && this.#freeBytes - grown - coming >= options.minFree;
+  }
+
+  #shareOf(stream: StreamName): number {
+    return this.#parts.options.shares?.[stream] ?? 0;
+  }
+
+  #bytesOf(stream: StreamName): number {
+    return this.#parts.rows[stream].segments.diskBytes;
   }
 
   async #drop(segment: Segment): Promise<void> {
@@ -103,10 +117,11 @@ export class Room {
     this.recount();
   }
 
-  /** The oldest telemetry goes until there is none; then the policy of events acts. */
+  /** The oldest telemetry goes until there is none, or no more than its share; then the policy of events acts. */
   #victim(stream: StreamName): Segment | undefined {
     const { options } = this.#parts;
-    const telemetry = this.#oldest("telemetry", options.telemetryPolicy === "drop-oldest");
+    const mayGo = stream === "telemetry" || this.#bytesOf("telemetry") > this.#shareOf("telemetry");
+    const telemetry = mayGo ? this.#oldest("telemetry", options.telemetryPolicy === "drop-oldest") : undefined;
     if (telemetry || stream === "telemetry") return telemetry;
     return this.#oldest("events", options.eventsPolicy === "drop-oldest");
   }
@@ -130,6 +145,8 @@ export class Room {
     this.#lookedAt = performance.now();
     this.recount();
     const found = await statfs(this.#parts.dataDir).catch(() => undefined);
-    if (found) this.#freeBytes = found.bavail * found.bsize;
+    if (!found) return;
+    this.#freeBytes = found.bavail * found.bsize;
+    this.#usedThen = this.#usedBytes;
   }
 }

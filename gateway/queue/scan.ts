@@ -102,8 +102,8 @@ async function scanSegment(
   }
 }
 
-/** Counts what can be read. */
-async function count(segment: Segment, open: OpenSegment, limit: number): Promise<void> {
+/** Counts what can be read, into the segment's tally. */
+export async function count(segment: Segment, open: OpenSegment, limit: number): Promise<void> {
   const { tally } = segment;
   const record = new RecordReader();
   let last = segment.first - 1;
@@ -143,7 +143,7 @@ async function uncounted(at: ConstructorParameters<typeof Segment>[0], limit: nu
 }
 
 /** Whether there is any file of LevelDB in which a record could be. */
-async function hasData(folder: string): Promise<boolean> {
+export async function hasData(folder: string): Promise<boolean> {
   for (const name of await namesIn(folder)) {
     if (!name.endsWith(".log") && !name.endsWith(".ldb")) continue;
     if ((await stat(join(folder, name))).size > 0) return true;

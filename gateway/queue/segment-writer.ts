@@ -138,6 +138,7 @@ export class SegmentWriter {
   }
 
   #synced(): void {
+    this.#parts.totals.fsyncs++;
     this.#unsynced = [];
     this.#unsyncedBytes = 0;
     this.#syncedTally = undefined;
@@ -157,6 +158,7 @@ export class SegmentWriter {
       open = await engine.create(folder, { key: HEADER_KEY, value: encodeHeader(header) });
       await syncFolder(folder);
       await syncFolder(folders.stream(stream));
+      this.#parts.totals.fsyncs += 2;
     } catch (error) {
       await open?.close().catch(() => {});
       await removeFolder(folder).catch(() => {});
@@ -185,6 +187,7 @@ export class SegmentWriter {
     segment.sealed = true;
     try {
       await writeSeal(segment.folder, segment);
+      this.#parts.totals.fsyncs += 2;
       segment.diskBytes = await folderBytes(segment.folder);
     } catch (error) {
       // The next start reads the segment instead.

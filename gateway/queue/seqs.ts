@@ -12,16 +12,16 @@ export interface SeqMark {
   readonly heads: Readonly<Record<string, number>>;
 }
 
-type Marks = Record<StreamName, SeqMark>;
+export type Marks = Record<StreamName, SeqMark>;
 
 /** The file `state/seq`: a reservation is on disk before a seq out of it is given. */
 export class SeqFile {
   readonly #file: TwoSlotFile;
   readonly #turns = new Serial();
-  readonly #onWritten: (bytes: number) => void;
+  readonly #onWritten: (bytes: number, fsyncs: number) => void;
   #marks: Marks = { events: FRESH, telemetry: FRESH };
 
-  constructor(path: string, onWritten: (bytes: number) => void) {
+  constructor(path: string, onWritten: (bytes: number, fsyncs: number) => void) {
     this.#file = new TwoSlotFile(path);
     this.#onWritten = onWritten;
   }
@@ -38,7 +38,7 @@ export class SeqFile {
   async write(stream: StreamName, mark: SeqMark): Promise<void> {
     await this.#turns.run(async () => {
       const next = { ...this.#marks, [stream]: mark };
-      this.#onWritten(await this.#file.write({ format: 1, ...next }, true));
+      this.#onWritten(await this.#file.write({ format: 1, ...next }, true), 1);
       this.#marks = next;
     });
   }
@@ -50,7 +50,7 @@ export class SeqFile {
 
 export const FRESH: SeqMark = { reserved: 1, open: false, heads: {} };
 
-function isMarks(content: unknown): content is Marks {
+export function isMarks(content: unknown): content is Marks {
   if (typeof content !== "object" || content === null) return false;
   const marks = content as Partial<Record<StreamName, Partial<Record<keyof SeqMark, unknown>>>>;
   return STREAMS.every((stream) => {

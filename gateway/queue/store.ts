@@ -1,5 +1,6 @@
 import type { BootOffset, Clock, SentTime } from "../core/clock.ts";
 import { ConfigError, StorageError } from "../core/errors.ts";
+import type { Inspector } from "../core/inspect.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
@@ -14,8 +15,10 @@ import type { Folders } from "./folders.ts";
 import type { Health } from "./health.ts";
 import { Insight } from "./insight.ts";
 import { LaneReaders } from "./lanes.ts";
+import { LiveInspector } from "./live.ts";
 import type { Recovered } from "./recovery.ts";
 import { Remover } from "./remover.ts";
+import { Retention } from "./retention.ts";
 import { Room } from "./room.ts";
 import type { SegmentStore } from "./segment-store.ts";
 import { SegmentWriter } from "./segment-writer.ts";
@@ -49,6 +52,7 @@ export class Store {
   readonly #remover: Remover;
   readonly #room: Room;
   readonly #insight: Insight;
+  readonly #retention: Retention;
   readonly #opening = new Serial();
   #closed = false;
   #trimmed = false;
@@ -70,7 +74,23 @@ export class Store {
     const { options } = parts;
     const { dataDir } = parts.folders;
     this.#room = new Room({ dataDir, options, rows, committers: this.#committers, uplinks, remover: this.#remover });
-    this.#insight = new Insight({ ...parts, rows, uplinks, room: this.#room, maxBytes: options.maxBytes });
+    const roll = (stream: StreamName) => this.#committers[stream].roll();
+    this.#retention = new Retention({
+      ...parts,
+      rows,
+      uplinks,
+      remover: this.#remover,
+      roll,
+      retainMs: options.retain,
+    });
+    this.#insight = new Insight({
+      ...parts,
+      rows,
+      uplinks,
+      room: this.#room,
+      maxBytes: options.maxBytes,
+      endurance: options.endurance,
+    });
   }
 
   async start(): Promise<void> {
@@ -82,7 +102,7 @@ export class Store {
     this.#begun();
     const committer = this.#committers[stream];
     const bytes = committer.sizeOf(records);
-    if (!this.#room.fits(bytes)) await this.#room.make(stream, bytes);
+    if (!this.#room.fits(stream, bytes)) await this.#room.make(stream, bytes);
     await committer.append(records, bytes);
   }
 
@@ -99,7 +119,7 @@ export class Store {
   async settle(name: string, stream: StreamName, seqs: readonly number[]): Promise<void> {
     const uplink = this.#uplink(name);
     if (!uplink.cursors[stream].settle(seqs)) return;
-    this.#insight.settled(seqs.length);
+    this.#insight.settled(name, seqs.length);
     await this.#saved(uplink);
   }
 
@@ -107,7 +127,7 @@ export class Store {
     const uplink = this.#uplink(name);
     if (!uplink.cursors[stream].reject(seqs)) return;
     this.#parts.log.warn({ uplink: name, stream, records: seqs.length, first: seqs[0], reason }, "records rejected");
-    this.#insight.settled(seqs.length);
+    this.#insight.settled(name, seqs.length);
     await this.#saved(uplink);
   }
 
@@ -155,12 +175,33 @@ export class Store {
     return this.#insight.stats();
   }
 
+  inspector(): Inspector {
+    const { folders, engine, shelf, keeper, totals } = this.#parts;
+    const { rows, uplinks, registry } = this.#state;
+    return new LiveInspector({
+      folders,
+      engine,
+      shelf,
+      totals,
+      rows,
+      uplinks,
+      registry,
+      committers: this.#committers,
+      remover: this.#remover,
+      timeOf: (stored) => keeper.timeOf(stored),
+      stats: () => this.stats(),
+      overtake: (name, stream) => this.#readers.get(name)?.[stream].overtake(),
+      registering: (work) => this.#opening.run(work),
+    });
+  }
+
   /** Writes everything down and closes it. Never rejects. */
   async close(): Promise<void> {
     const { rows, uplinks, registry, seqs, heads } = this.#state;
     const closed = new StorageError("the queue is closed");
     this.#closed = true;
     for (const readers of this.#readers.values()) for (const stream of STREAMS) readers[stream].close(closed);
+    const retained = this.#retention.stop();
     const clean = perStream((stream) => this.#committers[stream].close());
     await this.#opening.run(() => Promise.resolve());
     for (const stream of STREAMS) {
@@ -175,6 +216,7 @@ export class Store {
       for (const stream of STREAMS) uplink.cursors[stream].rewind();
       if (this.#parts.health.good) await this.#quietly(uplink.file.flush());
     }
+    await retained;
     await this.#remover.idle();
     await this.#room.idle();
     for (const uplink of uplinks.values()) await this.#quietly(uplink.file.close());
@@ -197,7 +239,10 @@ export class Store {
       row,
       boot: clock.bootId,
       segmentBytes: options.segment,
-      onSealed: () => this.#remover.trim("all"),
+      onSealed: () => {
+        this.#remover.trim("all");
+        this.#retention.check();
+      },
       onNoSpace: () => this.#room.relieve(),
     });
     const sync = stream === "events" ? "always" : options.sync;
@@ -258,9 +303,8 @@ export class Store {
   async #newUplink(name: string, reader: QueueReader, slots: readonly Slot[]): Promise<UplinkState> {
     const { rows } = this.#state;
     const { folders, health, totals, onGap } = this.#parts;
-    const file = new CursorFile(folders.state(`cursor-${name}`), `cursor ${name}`, health, (bytes) => {
-      totals.bytesWritten += bytes;
-    });
+    const onWritten = (bytes: number, fsyncs: number) => totals.wrote(bytes, fsyncs);
+    const file = new CursorFile(folders.state(`cursor-${name}`), `cursor ${name}`, health, onWritten);
     const states = perStream((stream) => {
       const { segments, nextSeq, tail } = rows[stream];
       // What is being written at this moment has its seqs already.
@@ -316,6 +360,7 @@ export class Store {
     if (this.#trimmed) return;
     this.#trimmed = true;
     this.#remover.trim("all");
+    this.#retention.start();
   }
 
   #uplink(name: string): UplinkState {

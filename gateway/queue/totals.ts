@@ -6,4 +6,12 @@ export class Totals {
   /** Records that uplinks lost to the limits. */
   dropped = 0;
   quarantined = 0;
+  fsyncs = 0;
+  /** Per uplink, records that became gaps. */
+  readonly lost = new Map<string, number>();
+
+  wrote(bytes: number, fsyncs: number): void {
+    this.bytesWritten += bytes;
+    this.fsyncs += fsyncs;
+  }
 }

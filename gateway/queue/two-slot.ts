@@ -1,4 +1,4 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { moreCrc } from "./crc.ts";
 import { errorCode, replaceFile, syncFolder } from "./files.ts";
@@ -117,6 +117,17 @@ export class TwoSlotFile {
     this.#unsynced = false;
     return bytes.length;
   }
+}
+
+/** The content of such a file that nobody has open; undefined where there is none. Changes nothing. */
+export async function readTwoSlot(path: string): Promise<unknown> {
+  const found = await readFile(path).catch((error: unknown) => {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  });
+  if (!found) return undefined;
+  const slots = [slotAt(found, 0), slotAt(found, found.length / 2)];
+  return slots.sort((a, b) => (b?.generation ?? -1) - (a?.generation ?? -1))[0]?.content;
 }
 
 function encodeSlot(generation: number, body: Buffer): Buffer {

@@ -1,6 +1,13 @@
 import type { Clock } from "../core/clock.ts";
-import { type Device, type Driver, TimeoutError } from "../core/driver.ts";
-import { NotConnectedError } from "../core/errors.ts";
+import {
+  type Device,
+  type Driver,
+  type TagWrite,
+  TimeoutError,
+  UncertainWriteError,
+  type WriteResult,
+} from "../core/driver.ts";
+import { NotConnectedError, RejectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Sample } from "../core/sample.ts";
 import { bounded } from "./bounded.ts";
@@ -10,6 +17,10 @@ import type { Meter } from "./meter.ts";
 import type { LinkOptions } from "./options.ts";
 import type { Outlet } from "./outlet.ts";
 import { badSamples, type Station } from "./station.ts";
+import { type WriteJob, WriteQueue } from "./write-queue.ts";
+
+/** So many writes may go before reads that are ready; then one of those goes first. */
+const WRITES_IN_A_ROW = 4;
 
 /** What outlives one connection. */
 export interface BusParts {
@@ -23,12 +34,14 @@ export interface BusParts {
 }
 
 type Job =
+  | WriteJob
   | { readonly kind: "read"; readonly station: Station; readonly turn: Turn }
   | { readonly kind: "probe"; readonly station: Station };
 
 /**
- * The wire of one connection: at most `concurrency` calls at once, the next one chosen by earliest deadline when one ends.
- * A due probe goes first: the budget has already made it rare.
+ * The wire of one connection: at most `concurrency` calls at once, the next one chosen when one ends. A due probe goes first:
+ * the budget has already made it rare. Then writes, but at most so many in a row while reads are ready. Then the read with
+ * the earliest deadline.
  */
 export class Bus {
   readonly #parts: BusParts;
@@ -36,6 +49,8 @@ export class Bus {
   readonly #calls = new AbortController();
   #ended: ((lost: Error | undefined) => void) | undefined;
   #end: { readonly lost: Error | undefined } | undefined;
+  readonly #writes = new WriteQueue();
+  #writesInARow = 0;
   #inFlight = 0;
   #probing = false;
   readonly #checks = new Set<Station>();
@@ -85,6 +100,22 @@ export class Bus {
     return lost;
   }
 
+  /**
+   * Writes to a device, before the reads that wait. With `signal` it can be taken back while it waits for the wire.
+   * @throws NotConnectedError or RejectedError: it was not done. UncertainWriteError: it may have been done.
+   */
+  write(station: Station, writes: readonly TagWrite[], signal: AbortSignal): Promise<WriteResult[]> {
+    if (!this.#driver.write) return Promise.reject(new RejectedError("this driver cannot write"));
+    if (this.#end) return Promise.reject(new NotConnectedError("the link is down, the write was not sent"));
+    if (station.breaker.state === "offline") {
+      const { name } = station.device;
+      return Promise.reject(new NotConnectedError(`device ${name} does not answer, the write was not sent`));
+    }
+    const done = this.#writes.push(station, writes, signal);
+    this.#pump();
+    return done;
+  }
+
   /** Gives the connection up from outside. */
   giveUp(why: Error): void {
     this.#finish(why);
@@ -125,6 +156,12 @@ export class Bus {
   #choose(nowMs: number): Job | undefined {
     const probe = this.#dueProbe(nowMs);
     if (probe) return { kind: "probe", station: probe };
+    const write = this.#writesInARow < WRITES_IN_A_ROW || !this.#readReady(nowMs) ? this.#writes.take() : undefined;
+    if (write) {
+      this.#writesInARow++;
+      return write;
+    }
+    this.#writesInARow = 0;
     let first: { station: Station; run: GroupRun } | undefined;
     for (const station of this.#parts.stations) {
       for (const run of station.runs) {
@@ -135,6 +172,10 @@ export class Bus {
     if (!first || !turn) return undefined;
     this.#parts.meter.overruns(first.station.device.name, turn.missed);
     return { kind: "read", station: first.station, turn };
+  }
+
+  #readReady(nowMs: number): boolean {
+    return this.#parts.stations.some((station) => station.runs.some((run) => run.ready(nowMs)));
   }
 
   #dueProbe(nowMs: number): Station | undefined {
@@ -163,6 +204,10 @@ export class Bus {
 
   async #perform(job: Job): Promise<void> {
     const startMs = this.#now();
+    if (job.kind === "write") {
+      await this.#performWrite(job, startMs);
+      return;
+    }
     if (job.kind === "probe") {
       this.#probing = true;
       job.station.breaker.probing(startMs);
@@ -187,7 +232,46 @@ export class Bus {
     this.#pump();
   }
 
-  #call(job: Job): Promise<Sample[]> {
+  async #performWrite(job: WriteJob, startMs: number): Promise<void> {
+    const { options, meter } = this.#parts;
+    const { callLimitMs: limitMs, graceMs, timers } = options;
+    const { station, writes } = job;
+    const { device } = station;
+    // Once it is on the wire the device may do it, whoever lost interest: it is not taken back.
+    const bounds = { signal: this.#calls.signal, limitMs, graceMs, timers };
+    let outcome: { results: WriteResult[] } | { error: unknown };
+    try {
+      outcome = {
+        results: await bounded(async (signal) => (await this.#driver.write?.(device, writes, signal)) ?? [], bounds),
+      };
+    } catch (error) {
+      outcome = { error };
+    }
+    const endMs = this.#now();
+    this.#inFlight--;
+    meter.busy(device.name, endMs - startMs, endMs);
+    if ("results" in outcome) {
+      meter.written(device.name, writes.length);
+      job.resolve(outcome.results);
+    } else {
+      const text = `device ${device.name} did not confirm the write: it may have been done`;
+      job.reject(
+        outcome.error instanceof RejectedError
+          ? outcome.error
+          : new UncertainWriteError(text, { cause: outcome.error }),
+      );
+    }
+    if (this.#end) {
+      this.#resolveWhenIdle();
+      return;
+    }
+    if ("results" in outcome) this.#alive(station, "read", endMs - startMs);
+    else if (outcome.error instanceof TimeoutError) this.#silent(station, startMs, endMs);
+    else if (!(outcome.error instanceof RejectedError)) this.#fault(station, outcome.error);
+    this.#pump();
+  }
+
+  #call(job: Exclude<Job, WriteJob>): Promise<Sample[]> {
     const { options } = this.#parts;
     const { callLimitMs: limitMs, graceMs, timers } = options;
     const bounds = { signal: this.#calls.signal, limitMs, graceMs, timers };
@@ -214,35 +298,43 @@ export class Bus {
     return [];
   }
 
-  #answered(job: Job, samples: Sample[], tookMs: number): void {
-    const { clock, meter, outlet } = this.#parts;
-    const { station } = job;
+  #answered(job: Exclude<Job, WriteJob>, samples: Sample[], tookMs: number): void {
+    this.#alive(job.station, job.kind, tookMs);
+    if (job.kind === "read") this.#give(job.turn, samples, (run, all) => this.#parts.outlet.scan(run, all));
+  }
+
+  #alive(station: Station, what: "read" | "probe", tookMs: number): void {
+    const { clock, meter } = this.#parts;
     const now = clock.now();
     this.#answers++;
     this.#lastAnswerMs = now.monoMs;
     station.lastReplyMs = now.wallMs;
     meter.reply(station.device.name, tookMs);
     const wasOffline = station.breaker.state === "offline";
-    if (station.breaker.answered(job.kind, tookMs)) this.#changed(station);
+    if (station.breaker.answered(what, tookMs)) this.#changed(station);
     if (station.bad) meter.online(station.device.name, true);
     station.bad = undefined;
     if (wasOffline) for (const run of station.runs) run.resume(now.monoMs);
-    if (job.kind === "read") this.#give(job.turn, samples, (run, all) => outlet.scan(run, all));
   }
 
-  #timedOut(job: Job, startMs: number, endMs: number): void {
+  #timedOut(job: Exclude<Job, WriteJob>, startMs: number, endMs: number): void {
+    const tripped = this.#silent(job.station, startMs, endMs);
+    if (tripped || job.kind !== "read") return;
+    const { outlet } = this.#parts;
+    this.#give(job.turn, badSamples(job.turn.request.tags, "timeout", endMs), (run, all) => outlet.scan(run, all));
+  }
+
+  /** A call was not answered. @returns whether the device went offline by it. */
+  #silent(station: Station, startMs: number, endMs: number): boolean {
     const { meter, budget, outlet } = this.#parts;
-    const { station } = job;
     meter.timeout(station.device.name);
     this.#unanswered++;
     const tripped = station.breaker.timedOut(endMs);
     if (station.breaker.state === "offline") budget.charge(startMs, endMs - startMs);
-    if (tripped) {
-      this.#changed(station);
-      outlet.bad(station, "timeout");
-    } else if (job.kind === "read") {
-      this.#give(job.turn, badSamples(job.turn.request.tags, "timeout", endMs), (run, all) => outlet.scan(run, all));
-    }
+    if (!tripped) return false;
+    this.#changed(station);
+    outlet.bad(station, "timeout");
+    return true;
   }
 
   #give(turn: Turn, samples: Sample[], complete: (run: GroupRun, all: Sample[]) => void): void {
@@ -276,6 +368,7 @@ export class Bus {
     if (this.#end) return;
     this.#end = { lost };
     this.#cancelWake();
+    this.#writes.fail(lost);
     this.#calls.abort(lost ?? new NotConnectedError("the link is stopping"));
     this.#resolveWhenIdle();
   }

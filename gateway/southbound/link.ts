@@ -1,3 +1,5 @@
+import type { TagWrite, WriteResult } from "../core/driver.ts";
+import { NotConnectedError } from "../core/errors.ts";
 import { Breaker, ProbeBudget } from "./breaker.ts";
 import { GroupRun } from "./group-run.ts";
 import { instruments, Meter } from "./meter.ts";
@@ -50,6 +52,17 @@ export class Link {
     this.#life = undefined;
     if (life) this.#stopping = life.stop();
     return this.#stopping;
+  }
+
+  /**
+   * Writes to a device of this link, one call on the wire before the reads that wait. Aborting `signal` takes it back while it
+   * has not been sent.
+   * @throws NotConnectedError (link down, device does not answer) or RejectedError: it was not done.
+   * UncertainWriteError: it was sent, and may have been done.
+   */
+  async write(device: string, writes: readonly TagWrite[], signal: AbortSignal): Promise<WriteResult[]> {
+    if (!this.#life) throw new NotConnectedError(`link ${this.#parts.name} is stopped, the write was not sent`);
+    return await this.#life.write(device, writes, signal);
   }
 
   status(): LinkStatus {

@@ -58,6 +58,10 @@ export class Meter {
     this.#instruments.errors.inc(this.#labels(device));
   }
 
+  written(device: string, values: number): void {
+    this.#instruments.writes.inc(this.#labels(device), values);
+  }
+
   reply(device: string, ms: number): void {
     this.#instruments.reply.observe(ms / 1000, this.#labels(device));
   }
@@ -117,6 +121,7 @@ export interface Instruments {
   readonly overruns: Counter;
   readonly timeouts: Counter;
   readonly errors: Counter;
+  readonly writes: Counter;
   readonly reply: Histogram;
 }
 
@@ -132,6 +137,7 @@ export function instruments(metrics: Metrics): Instruments {
     overruns: metrics.counter("millrace_scan_overruns_total", "Scans left out because the one before was late.", both),
     timeouts: metrics.counter("millrace_request_timeouts_total", "Requests without an answer.", both),
     errors: metrics.counter("millrace_request_errors_total", "Requests that ended the connection.", both),
+    writes: metrics.counter("millrace_writes_total", "Values written to devices, and confirmed by them.", both),
     reply: metrics.histogram("millrace_reply_seconds", "Time from a request to its answer.", REPLY_SECONDS, both),
   };
 }

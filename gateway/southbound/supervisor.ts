@@ -1,5 +1,5 @@
-import { type Driver, TimeoutError } from "../core/driver.ts";
-import { ConfigError, messageOf, NotConnectedError } from "../core/errors.ts";
+import { type Driver, type TagWrite, TimeoutError, type WriteResult } from "../core/driver.ts";
+import { ConfigError, messageOf, NotConnectedError, RejectedError } from "../core/errors.ts";
 import { Backoff } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
 import { Bus, type BusParts } from "./bus.ts";
@@ -64,6 +64,14 @@ export class Supervisor {
     this.#cancelTick();
     await this.#loop;
     this.#bus.meter.connected(false);
+  }
+
+  /** @throws as `Link.write`. */
+  async write(device: string, writes: readonly TagWrite[], signal: AbortSignal): Promise<WriteResult[]> {
+    const station = this.#bus.stations.find((each) => each.device.name === device);
+    if (!station) throw new RejectedError(`there is no device ${device} on link ${this.#link.name}`);
+    if (!this.#current) throw new NotConnectedError(`link ${this.#link.name} is down, the write was not sent`);
+    return await this.#current.write(station, writes, signal);
   }
 
   status(): LinkStatus {

@@ -1,4 +1,12 @@
-import { type Device, type Driver, type Request, type Tag, TimeoutError } from "../../gateway/core/driver.ts";
+import {
+  type Device,
+  type Driver,
+  type Request,
+  type Tag,
+  type TagWrite,
+  TimeoutError,
+  type WriteResult,
+} from "../../gateway/core/driver.ts";
 import { ConfigError, NotConnectedError } from "../../gateway/core/errors.ts";
 import type { Sample, Value } from "../../gateway/core/sample.ts";
 
@@ -98,6 +106,15 @@ export class FakeDriver implements Driver {
     await this.#transact(request.device.name, request.label, signal);
     const monoMs = this.#wire.time.nowMs();
     return request.tags.map((tag) => ({ tag: tag.name, quality: "good", value: this.#wire.value(tag), monoMs }));
+  }
+
+  async write(device: Device, writes: readonly TagWrite[], signal: AbortSignal): Promise<WriteResult[]> {
+    await this.#transact(
+      device.name,
+      `write ${writes.map(({ tag, value }) => `${tag.name}=${value}`).join(" ")}`,
+      signal,
+    );
+    return writes.map(({ tag, value }) => ({ tag: tag.name, ok: true, after: value }));
   }
 
   async probe(device: Device, signal: AbortSignal): Promise<void> {

@@ -29,6 +29,7 @@ const queue = new LevelQueue({
     sync: 200,
     eventsPolicy: "refuse",
     telemetryPolicy: "drop-oldest",
+    endurance: 10e12,
   },
   clock,
   log: silentLogger,

@@ -149,7 +149,12 @@ const DAMAGES: readonly (readonly [string, Damage])[] = [
   ["a zeroed page", (bytes, at) => bytes.fill(0, at & ~4095, Math.min(bytes.length, (at & ~4095) + 4096))],
   [
     "a page of garbage",
-    (bytes, at) => bytes.fill(Buffer.from("4a01080000000000000001ff03", "hex"), at & ~4095, Math.min(bytes.length, (at & ~4095) + 4096)),
+    (bytes, at) =>
+      bytes.fill(
+        Buffer.from("4a01080000000000000001ff03", "hex"),
+        at & ~4095,
+        Math.min(bytes.length, (at & ~4095) + 4096),
+      ),
   ],
 ];
 

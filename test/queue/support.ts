@@ -34,6 +34,7 @@ export const testOptions: QueueOptions = {
   sync: 1000,
   eventsPolicy: "refuse",
   telemetryPolicy: "drop-oldest",
+  endurance: 10e12,
 };
 
 export type QueueChanges = Partial<Omit<LevelQueueParts, "dataDir" | "options">> & { options?: Partial<QueueOptions> };

@@ -1,9 +1,12 @@
 import { formatDuration, formatSize } from "../../core/options/units.ts";
+import { STREAMS } from "../../core/record.ts";
+import { table } from "../table.ts";
+import { describeWear } from "../wear.ts";
 import { backlogOf, type StatusReport } from "./report.ts";
 
 /** The report for people, as aligned tables. `nowMs` is Unix time. */
 export function describeStatus(report: StatusReport, nowMs: number): string {
-  const parts = [head(report), links(report, nowMs), queue(report), uplinks(report, nowMs)];
+  const parts = [head(report), links(report, nowMs), queue(report), streams(report, nowMs), uplinks(report, nowMs)];
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
@@ -44,6 +47,19 @@ function queue(report: StatusReport): string {
   return facts.filter((text) => text !== "").join(", ");
 }
 
+function streams({ queue: { streams: held, wear } }: StatusReport, nowMs: number): string {
+  const parts: string[] = [];
+  if (held) {
+    const rows = STREAMS.map((stream) => {
+      const { segments, bytes, nextSeq, oldestWallMs } = held[stream];
+      return [stream, String(segments), formatSize(bytes), nextSeq.toLocaleString("en-US"), since(oldestWallMs, nowMs)];
+    });
+    parts.push(table([["STREAM", "SEGMENTS", "BYTES", "NEXT SEQ", "OLDEST"], ...rows]));
+  }
+  if (wear) parts.push(describeWear(wear));
+  return parts.join("\n\n");
+}
+
 function uplinks(report: StatusReport, nowMs: number): string {
   if (report.uplinks.length === 0) return "";
   const rows = report.uplinks.map((uplink) => {
@@ -71,16 +87,4 @@ function since(ms: number | undefined, nowMs: number): string {
 
 function told(name: string, value: number | undefined): string {
   return value === undefined || value === 0 ? "" : `${value.toLocaleString("en-US")} ${name}`;
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length))) ?? [];
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { wearSchema } from "../wear.ts";
 
 /**
  * What `GET /status` answers, as far as this program reads it. Whatever else is in there is kept for `--json`, so a
@@ -9,6 +10,13 @@ const streamDebt = z.looseObject({
   bytes: z.number(),
   lastTaken: z.number(),
   lastAcked: z.number(),
+  oldestWallMs: z.number().optional(),
+});
+
+const streamHeld = z.looseObject({
+  segments: z.number(),
+  bytes: z.number(),
+  nextSeq: z.number(),
   oldestWallMs: z.number().optional(),
 });
 
@@ -53,6 +61,8 @@ export const statusReport = z.looseObject({
     secondsToFull: z.number().optional(),
     secondsToDrain: z.number().optional(),
     uplinks: z.array(queueUplink),
+    streams: z.looseObject({ events: streamHeld, telemetry: streamHeld }).optional(),
+    wear: wearSchema.optional(),
   }),
   /** The forwarders. */
   uplinks: z

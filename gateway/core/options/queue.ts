@@ -16,6 +16,16 @@ export const queueOptions = z.strictObject({
     .prefault("16MiB")
     .describe("Size at which a segment is sealed."),
   sync: sync.prefault("1s"),
+  shares: z
+    .strictObject({
+      events: size(0).optional().describe("Bytes that telemetry never takes from events."),
+      telemetry: size(0).optional().describe("Bytes that events never take from telemetry."),
+    })
+    .optional()
+    .describe("Part of `maxBytes` that each stream is sure of. It may take more while there is room."),
+  retain: duration(60_000)
+    .optional()
+    .describe("How long an uplink that was taken out of the configuration is held; without it, until it is forgotten."),
   eventsPolicy: z
     .enum(["refuse", "drop-oldest"])
     .default("refuse")
@@ -24,5 +34,8 @@ export const queueOptions = z.strictObject({
     .enum(["drop-oldest", "refuse"])
     .default("drop-oldest")
     .describe("What happens to telemetry when the queue is full."),
+  endurance: size(1_000_000_000)
+    .prefault("10TB")
+    .describe("What the card or disk can take in writes over its life (TBW); for the estimate of its life only."),
 });
 export type QueueOptions = z.infer<typeof queueOptions>;

@@ -8,12 +8,14 @@ const SIZE_BYTES: Readonly<Record<string, number>> = {
   kB: 1e3,
   MB: 1e6,
   GB: 1e9,
+  TB: 1e12,
   KiB: 1024,
   MiB: 1024 ** 2,
   GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
 };
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
-const SIZE = /^(\d+(?:\.\d+)?)(B|kB|MB|GB|KiB|MiB|GiB)$/;
+const SIZE = /^(\d+(?:\.\d+)?)(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)$/;
 
 /** `500ms`, `1.5s`, `10m`, `12h`, `7d` as milliseconds; undefined when it is not a duration. */
 export function parseDuration(text: string): number | undefined {
@@ -60,7 +62,8 @@ export function formatSize(bytes: number): string {
   if (bytes < 1024) return `${Math.round(bytes)} B`;
   if (bytes < 1024 ** 2) return `${trim(bytes / 1024)} KiB`;
   if (bytes < 1024 ** 3) return `${trim(bytes / 1024 ** 2)} MiB`;
-  return `${trim(bytes / 1024 ** 3)} GiB`;
+  if (bytes < 1024 ** 4) return `${trim(bytes / 1024 ** 3)} GiB`;
+  return `${trim(bytes / 1024 ** 4)} TiB`;
 }
 
 function trim(value: number): string {
