@@ -62,7 +62,7 @@ function rowsOf(schema: Json, prefix: string, when: string): Row[] {
   if (schema["type"] === "array" && isRecord(items) && isRecord(items["properties"])) {
     return rowsOf(items, `${prefix}[].`.replace(/^\[\]\./, ""), when);
   }
-  const required = Array.isArray(schema["required"]) ? schema["required"] : [];
+  const required = asList(schema["required"]);
   return Object.entries(asRecord(schema["properties"])).flatMap(([key, raw]) => {
     const property = asRecord(raw);
     return propertyRows(`${prefix}${key}`, property, required.includes(key), when);
@@ -83,13 +83,26 @@ function propertyRows(key: string, property: Json, required: boolean, when: stri
 /** A mapping whose `type` decides which other keys it has. */
 function branchRows(key: string, branches: readonly Json[], meaning: string): Row[] {
   const types = branches.map((branch) => String(asRecord(asRecord(branch["properties"])["type"])["const"]));
-  const rows = branches.flatMap((branch, index) => rowsOf(branch, `${key}.`, `With type ${types[index]}. `));
-  const choice: Row = [`${key}.type`, types.map((type) => `\`${type}\``).join(" "), "**needed**", meaning];
+  // What several types have in common is told once.
+  const merged = new Map<string, { readonly row: Row; readonly types: string[] }>();
+  for (const [index, branch] of branches.entries()) {
+    for (const row of rowsOf(branch, `${key}.`, "")) {
+      const known = merged.get(JSON.stringify(row)) ?? { row, types: [] };
+      known.types.push(types[index] ?? "");
+      merged.set(JSON.stringify(row), known);
+    }
+  }
+  const rows = [...merged.values()].map(({ row: [name, kind, standard, about], types: own }): Row => {
+    return [name, kind, standard, `With type ${own.join(", ")}. ${about}`];
+  });
+  const optional = branches.findIndex((branch) => !asList(branch["required"]).includes("type"));
+  const fallback = optional < 0 ? "**needed**" : `\`${types[optional]}\``;
+  const choice: Row = [`${key}.type`, types.map((type) => `\`${type}\``).join(" "), fallback, meaning];
   return [choice, ...rows.filter(([name]) => name !== `${key}.type`)];
 }
 
 function shown(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" && !/\p{Cc}/u.test(value) ? value : JSON.stringify(value);
 }
 
 const DURATION = jsonOf(duration())["pattern"];
@@ -112,6 +125,10 @@ function kindOf(property: Json): string {
 
 function plainKind(property: Json): string {
   switch (property["type"]) {
+    case "object": {
+      const keys = Object.keys(asRecord(property["properties"]));
+      return keys.length === 0 ? "mapping" : `\`{ ${keys.map((key) => `${key}: …`).join(", ")} }\``;
+    }
     case "integer":
       return `whole number${range(property)}`;
     case "number":
@@ -134,6 +151,10 @@ function range({ minimum, maximum }: Json): string {
   if (least !== undefined && most !== undefined) return `, ${least} to ${most}`;
   if (least !== undefined) return `, from ${least}`;
   return most === undefined ? "" : `, up to ${most}`;
+}
+
+function asList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 function asRecord(value: unknown): Json {

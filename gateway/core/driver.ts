@@ -71,7 +71,8 @@ export interface Driver {
   readonly concurrency: number;
 
   /**
-   * Turns the tags of one scan group into wire transactions. No I/O.
+   * Turns the tags of one scan group into wire transactions. No I/O. Tags that are in none of them are listened for, where
+   * the driver can, or only written.
    * @throws ConfigError naming the tag.
    */
   plan(device: Device, tags: readonly Tag[], profile: Profile): Request[];
@@ -89,7 +90,11 @@ export interface Driver {
   /** @throws as `read`. Absent where the driver cannot write. */
   write?(device: Device, writes: readonly TagWrite[], signal: AbortSignal): Promise<WriteResult[]>;
 
-  /** For what speaks unasked; runs until the signal aborts, beside `read`. */
+  /**
+   * For what speaks unasked: `tags` are those of the device that `plan` gives no request for. Runs beside `read`, and resolves
+   * when the signal aborts. `emit` gets one sample for each tag that a telegram has a value for, or is bad for a reason.
+   * @throws NotConnectedError when the link is gone: connect again.
+   */
   listen?(device: Device, tags: readonly Tag[], emit: (samples: Sample[]) => void, signal: AbortSignal): Promise<void>;
 
   /** The cheapest question that shows a unit is alive. @throws as `read`. */

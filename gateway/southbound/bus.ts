@@ -76,7 +76,10 @@ export class Bus {
 
   /** Asks the devices that are not offline whether they are there, although it is not their turn. */
   checkUp(): void {
-    for (const station of this.#parts.stations) if (station.breaker.state !== "offline") this.#checks.add(station);
+    for (const station of this.#parts.stations) {
+      const isAsked = station.runs.some((run) => run.plan.requests.length > 0);
+      if (isAsked && station.breaker.state !== "offline") this.#checks.add(station);
+    }
     this.#pump();
   }
 

@@ -3,6 +3,7 @@ import { ConfigError, messageOf, NotConnectedError, RejectedError } from "../cor
 import { Backoff } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
 import { Bus, type BusParts } from "./bus.ts";
+import { Ears } from "./ears.ts";
 import type { LinkOptions } from "./options.ts";
 import type { LinkParts } from "./parts.ts";
 import type { LinkState, LinkStatus } from "./status.ts";
@@ -23,6 +24,7 @@ export class Supervisor {
   #lastError: string | undefined;
   #concurrency = 1;
   #current: Bus | undefined;
+  #ears: Ears | undefined;
   #watchdogMs: number;
   #cancelTick: () => void = () => {};
   #summaryMs: number;
@@ -136,19 +138,25 @@ export class Supervisor {
 
   async #serve(driver: Driver): Promise<Error | undefined> {
     const bus = new Bus(this.#bus, driver);
+    const ears = new Ears(this.#bus, driver, (why) => bus.giveUp(why));
     const sinceMs = this.#now();
     this.#current = bus;
+    this.#ears = ears;
     this.#concurrency = Math.max(1, driver.concurrency);
     this.#enter("connected");
     this.#bus.meter.connected(true);
     if (!this.#fruitless) this.#link.log.info({}, "link connected");
-    const lost = await bus.run(this.#stop.signal);
+    const running = bus.run(this.#stop.signal);
+    ears.open();
+    const lost = await running;
+    await ears.close();
     this.#proven(bus);
     this.#current = undefined;
+    this.#ears = undefined;
     this.#bus.meter.connected(false);
     if (this.#now() - sinceMs >= this.#options.stableMs) this.#backoff.reset();
     if (lost) this.#lost(lost);
-    this.#fruitless = bus.answers === 0 || lost instanceof SilentLinkError;
+    this.#fruitless = (bus.answers === 0 && ears.heard === 0) || lost instanceof SilentLinkError;
     return lost;
   }
 
@@ -168,7 +176,7 @@ export class Supervisor {
 
   /** Somebody answers on this connection. */
   #proven(bus: Bus | undefined): void {
-    if (!bus || bus.answers === 0) return;
+    if (!bus || bus.answers + (this.#ears?.heard ?? 0) === 0) return;
     if (this.#fruitless) this.#link.log.info({}, "link connected");
     this.#fruitless = false;
     this.#failing = false;

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Device, type Driver, TimeoutError } from "../../gateway/core/driver.ts";
 import { ConfigError, NotConnectedError } from "../../gateway/core/errors.ts";
 import type { Sample } from "../../gateway/core/sample.ts";
@@ -10,6 +10,9 @@ export interface DriverBench {
   readonly device: Device;
   /** On the same link, with at least one tag, and never answers. Absent where there is no such thing. */
   readonly silent?: Device;
+  /** On the same link, with at least one tag, and says something when `speak` is called. Absent where nothing speaks unasked. */
+  readonly speaker?: Device;
+  speak?(): void;
   /** Ends the connection from the far side, which stays reachable. Absent where nothing can be cut. */
   cut?(): Promise<void>;
   /** A driver whose far side does not exist. Absent where connecting cannot fail. */
@@ -162,6 +165,42 @@ export function driverContract(name: string, open: () => Promise<DriverBench>): 
       if (!unreachable) return skip();
       await expect(unreachable.connect(live())).rejects.toBeInstanceOf(NotConnectedError);
       await expect(unreachable.connect(live())).rejects.toBeInstanceOf(NotConnectedError);
+    });
+
+    it("listens to what is said unasked, beside the reads, until the signal aborts", async ({ skip }) => {
+      const { driver, speaker, speak } = bench;
+      if (!speaker || !speak || !driver.listen) return skip();
+      const ending = new AbortController();
+      const heard: Sample[] = [];
+      await expect(driver.listen(speaker, speaker.tags, () => {}, ending.signal)).rejects.toBeInstanceOf(
+        NotConnectedError,
+      );
+      await driver.connect(live());
+      const listening = driver.listen(speaker, speaker.tags, (samples) => void heard.push(...samples), ending.signal);
+      await readAll(bench, bench.device);
+      expect(heard).toEqual([]);
+      speak();
+      await vi.waitFor(() => expect(heard.map((sample) => sample.quality)).toContain("good"));
+      await readAll(bench, bench.device);
+      ending.abort(new Error("enough"));
+      await listening;
+      const before = heard.length;
+      speak();
+      await readAll(bench, bench.device);
+      expect(heard.length).toBe(before);
+      await driver.listen(speaker, speaker.tags, () => {}, ending.signal);
+    });
+
+    it("says while it listens that the connection is gone", async ({ skip }) => {
+      const { cut, driver, speaker } = bench;
+      if (!speaker || !driver.listen) return skip();
+      await driver.connect(live());
+      await readAll(bench, bench.device);
+      const listening = expect(driver.listen(speaker, speaker.tags, () => {}, live())).rejects.toBeInstanceOf(
+        NotConnectedError,
+      );
+      await (cut ? cut() : driver.close());
+      await listening;
     });
 
     it("names the tag that cannot be planned", () => {

@@ -32,16 +32,21 @@ export function printReport(report: CheckReport, paint: Paint): string {
 function linkLines(link: LinkReport, paint: Paint): string[] {
   const load = link.loadPercent === undefined ? "bus load unknown" : `bus load ${percent(link.loadPercent)}`;
   const head = `link ${paint.bold(link.name)}  ${link.driver}, ${count(link.devices, "device")}, ${count(link.tags, "tag")}, ${load}`;
-  const rows = link.groups.flatMap((group, position) =>
-    group.requests.map((request, index) => [
-      index === 0 && link.groups[position - 1]?.device !== group.device ? group.device : "",
+  const rows = link.groups.flatMap((group, position) => {
+    const device = link.groups[position - 1]?.device === group.device ? "" : group.device;
+    const { requests, unasked } = group;
+    const asked = requests.map((request, index) => [
+      index === 0 ? device : "",
       index === 0 ? `every ${formatDuration(group.everyMs)}` : "",
       index === 0 ? group.stream : "",
       request.label,
       count(request.tags.length, "tag"),
       request.wireMs === 0 ? "" : `${request.wireMs.toFixed(1)} ms`,
-    ]),
-  );
+    ]);
+    if (unasked.length === 0) return asked;
+    const first = asked.length === 0 ? device : "";
+    return [...asked, [first, "", group.stream, "listens", count(unasked.length, "tag"), ""]];
+  });
   return [head, ...align(rows).map((row) => `  ${row}`)];
 }
 

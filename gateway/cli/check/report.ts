@@ -19,6 +19,8 @@ export interface LinkReport {
     readonly everyMs: number;
     readonly stream: string;
     readonly tags: number;
+    /** Tags that no request gives: listened for, or only written. */
+    readonly unasked: readonly string[];
     readonly requests: readonly { readonly label: string; readonly tags: readonly string[]; readonly wireMs: number }[];
   }[];
 }
@@ -76,6 +78,7 @@ function groupReport({ device, everyMs, stream, tags, requests }: ScanGroup): Li
     everyMs,
     stream,
     tags: tags.length,
+    unasked: tags.filter((tag) => !requests.some((request) => request.tags.includes(tag))).map(({ name }) => name),
     requests: requests.map(({ label, wireMs, tags: read }) => ({ label, tags: read.map(({ name }) => name), wireMs })),
   };
 }
