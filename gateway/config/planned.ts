@@ -22,7 +22,6 @@ const KEYS: Readonly<Record<string, string>> = {
   "queue.retain": 'remove "retain"',
   "links[].framing": 'it belongs to the serial driver; remove "framing"',
   "links[].devices[].parse": 'it belongs to the serial driver; remove "parse"',
-  "links[].devices[].learn": 'remove "learn"',
   "links[].devices[].tags[].field": 'it belongs to the serial driver; remove "field"',
   "links[].devices[].tags[].writable": 'tags are only read; remove "writable"',
   "uplinks[].accept": 'nothing comes down from an uplink; remove "accept"',

@@ -33,8 +33,8 @@ describe("schemas", () => {
       unit: 3,
       maxRegisters: 125,
       maxCoils: 2000,
-      maxGap: 8,
-      maxCoilGap: 64,
+      holes: [],
+      learn: true,
     });
   });
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ReadRequest } from "../../../drivers/modbus/plan.ts";
+import { ReadRequest } from "../../../drivers/modbus/plan/request.ts";
 import { ConfigError } from "../../../gateway/core/errors.ts";
 import { deviceOf, driverOf, type TagTexts, tagOf } from "./bench.ts";
 
@@ -16,7 +16,10 @@ const word = (at: number) => ({ address: `holding:${at}`, type: "uint16" });
 describe("plan", () => {
   it("joins neighbours, and what a small gap parts", () => {
     expect(labels({}, { a: word(0), b: word(1), c: word(10) })).toEqual(["holding 0..10 (11 registers)"]);
-    expect(labels({}, { a: word(0), b: word(10) })).toEqual(["holding 0 (1 register)", "holding 10 (1 register)"]);
+    expect(labels({ maxGap: 8 }, { a: word(0), b: word(10) })).toEqual([
+      "holding 0 (1 register)",
+      "holding 10 (1 register)",
+    ]);
     expect(labels({ maxGap: 0 }, { a: word(0), b: word(1), c: word(3) })).toEqual([
       "holding 0..1 (2 registers)",
       "holding 3 (1 register)",
