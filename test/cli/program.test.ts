@@ -22,18 +22,22 @@ describe("millrace", () => {
   it("lists its commands", async () => {
     const { code, out } = await millrace();
     expect(code).toBe(0);
-    for (const name of ["run", "check", "status", "verify", "simulate", "demo"]) expect(out).toContain(`\n  ${name} `);
+    for (const name of ["run", "check", "status", "learnt", "verify", "simulate", "demo"])
+      expect(out).toContain(`\n  ${name} `);
   });
 
   it("says its version", async () => {
     expect((await millrace("--version")).out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
-  it.each(["run", "check", "status", "verify", "simulate", "demo"])("%s has --help with an example", async (name) => {
-    const { code, out } = await millrace(name, "--help");
-    expect(code).toBe(0);
-    expect(out).toMatch(/Example/);
-  });
+  it.each(["run", "check", "status", "learnt", "verify", "simulate", "demo"])(
+    "%s has --help with an example",
+    async (name) => {
+      const { code, out } = await millrace(name, "--help");
+      expect(code).toBe(0);
+      expect(out).toMatch(/Example/);
+    },
+  );
 
   it.each([
     [["nonsense"], 64, 'no command "nonsense"'],
