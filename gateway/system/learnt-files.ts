@@ -31,6 +31,7 @@ export class LearntFiles implements LearntStore {
   readonly #folder: string;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #watchMs: number;
   readonly #entries = new Map<string, LearntEntry>();
   readonly #onDisk = new Set<string>();
   readonly #dirty = new Set<string>();
@@ -40,7 +41,8 @@ export class LearntFiles implements LearntStore {
   #work: Promise<void> = Promise.resolve();
   #failed = false;
 
-  constructor(dataDir: string, clock: Clock, log: Logger) {
+  constructor(dataDir: string, clock: Clock, log: Logger, watchMs = WATCH_MS) {
+    this.#watchMs = watchMs;
     this.#folder = join(dataDir, ...FOLDER);
     this.#clock = clock;
     this.#log = log;
@@ -54,7 +56,7 @@ export class LearntFiles implements LearntStore {
       this.#onDisk.add(file);
     }
     for (const file of damaged) this.#log.warn({ file }, "what was learnt about a device is damaged; learning again");
-    this.#watch = setInterval(() => this.#queue(() => this.#look()), WATCH_MS);
+    this.#watch = setInterval(() => this.#queue(() => this.#look()), this.#watchMs);
     this.#watch.unref();
   }
 

@@ -54,7 +54,12 @@ function describe(saved: unknown): string[] {
 }
 
 function limitLine(what: string, { most, answered }: Content["registers"]): string[] {
-  return most === undefined ? [] : [`at most ${most} ${what} in one answer (${answered} were answered)`];
+  return most === undefined ? [] : [`at most ${most} ${what} in one request (${answered} were answered)`];
+}
+
+/** What was answered, not what may be. */
+function proven({ most = 1, answered }: Content["registers"]): number {
+  return answered === 0 ? most : Math.min(most, answered);
 }
 
 function profile(saved: unknown): Record<string, unknown> {
@@ -62,8 +67,8 @@ function profile(saved: unknown): Record<string, unknown> {
   if (!content) return {};
   const { holes, registers, bits, reply } = content;
   return {
-    ...(registers.most === undefined ? {} : { maxRegisters: registers.most }),
-    ...(bits.most === undefined ? {} : { maxCoils: bits.most }),
+    ...(registers.most === undefined ? {} : { maxRegisters: proven(registers) }),
+    ...(bits.most === undefined ? {} : { maxCoils: proven(bits) }),
     ...(holes.length === 0 ? {} : { holes: [...new Set(holes.map(formatHole))] }),
     ...(reply && reply.samples >= 100
       ? { timeout: `${Math.ceil(Math.max(LEAST_TIMEOUT_MS, SLACK * reply.slowest) / 10) * 10}ms` }

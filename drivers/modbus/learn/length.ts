@@ -8,6 +8,8 @@ export interface LengthStats {
   readonly most?: number;
 }
 
+/** So many answers that were all shorter than the limit: whether the limit is in a plan's way shows only without it. */
+const STALLED = 64;
 /** So often a long question must go unanswered between answered shorter ones until its length is blamed. */
 const STRIKES = 3;
 
@@ -21,6 +23,7 @@ export class LengthLimit {
   #silentAt: number | undefined;
   #heardSince = false;
   #strikes = 0;
+  #stalled = 0;
 
   constructor(saved: LengthStats | undefined) {
     this.#stats = saved ?? { answered: 0 };
@@ -43,10 +46,12 @@ export class LengthLimit {
     const { most, refused } = this.#stats;
     this.#heardSince = true;
     if (this.#silentAt !== undefined && count >= this.#silentAt) this.#forgiveSilence();
-    if (count <= this.#stats.answered) return false;
-    this.#stats = { ...this.#stats, answered: count };
-    if (most === undefined || refused === undefined || count < most) return false;
-    return this.#closeIn(refused);
+    if (count > this.#stats.answered) this.#stats = { ...this.#stats, answered: count };
+    if (most === undefined || refused === undefined || most >= refused - 1) return false;
+    if (count >= most) return this.#closeIn(refused);
+    if (++this.#stalled < STALLED) return false;
+    this.#stats = { ...this.#stats, most: refused - 1 };
+    return true;
   }
 
   /** Somebody who knows says that it was the length. */
@@ -73,6 +78,7 @@ export class LengthLimit {
 
   #closeIn(refused: number): boolean {
     const { answered } = this.#stats;
+    this.#stalled = 0;
     const most = Math.max(1, Math.floor((answered + refused) / 2));
     const changed = most !== this.#stats.most;
     this.#stats = { answered, refused, most };
