@@ -1,5 +1,5 @@
-// Register lists of real devices, as a user would poll them: which addresses hold a value, and how wide it is. Written down
-// from the makers' public register descriptions; only places and widths, which is all a planner looks at.
+// Register lists of real devices, as a user would poll them: which addresses hold a value, and how wide it is. Written
+// after the makers' public register descriptions; only places and widths, which is all a planner looks at.
 // A row is [first address, registers of a value, how many values follow each other, step (default: no gap)].
 
 function values(rows) {

@@ -149,7 +149,8 @@ export class Learner implements Knowledge {
       const known = this.#holes.get(area) ?? [];
       // Neighbours that are only refused together: too many at once, unless as many were answered elsewhere.
       if (between.start === between.end && lengths.mayBeTooLong(count)) lengths.refused(count);
-      else this.#holes.set(area, [...known, between]);
+      else if (!known.some(({ start, end }) => start === between.start && end === between.end))
+        this.#holes.set(area, [...known, between]);
     }
     return findings.length > 0;
   }

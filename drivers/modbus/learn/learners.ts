@@ -13,6 +13,7 @@ export class Learners {
   readonly #context: DriverContext;
   readonly #tokens = new ProbeTokens();
   readonly #byIdentity = new Map<string, Learner>();
+  readonly #byDevice = new WeakMap<Device, { readonly learner: Learner | undefined }>();
 
   constructor(options: LinkOptions, context: DriverContext) {
     this.#options = options;
@@ -25,13 +26,20 @@ export class Learners {
     if (!learnt) return new Learners(options, context);
     const byLink = links.get(learnt) ?? new Map<string, Learners>();
     links.set(learnt, byLink);
-    const found = byLink.get(link) ?? new Learners(options, context);
-    byLink.set(link, found);
+    const name = `${link} ${whereOf(options)}`;
+    const found = byLink.get(name) ?? new Learners(options, context);
+    byLink.set(name, found);
     return found;
   }
 
   /** Undefined where the device is not to learn. @throws ConfigError when its options never went through the schema. */
   of(device: Device): Learner | undefined {
+    const known = this.#byDevice.get(device) ?? { learner: this.#find(device) };
+    this.#byDevice.set(device, known);
+    return known.learner;
+  }
+
+  #find(device: Device): Learner | undefined {
     const { unit, learn } = readDevice(device.options);
     if (!learn) return undefined;
     const { clock, link, learnt } = this.#context;
@@ -56,7 +64,10 @@ export class Learners {
 }
 
 /** How the unit is reached. Speed and parity are not part of it: a line may be set up anew with the same units. */
-function identityOf({ transport }: LinkOptions, unit: number): string {
-  const where = "path" in transport ? transport.path : `${transport.host}:${transport.port}`;
-  return `${transport.type} ${where} unit ${unit}`;
+function identityOf(options: LinkOptions, unit: number): string {
+  return `${whereOf(options)} unit ${unit}`;
+}
+
+function whereOf({ transport }: LinkOptions): string {
+  return `${transport.type} ${"path" in transport ? transport.path : `${transport.host}:${transport.port}`}`;
 }

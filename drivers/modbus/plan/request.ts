@@ -26,6 +26,7 @@ export interface RequestFrame {
 export class ReadRequest implements Request {
   readonly frame: RequestFrame;
   readonly points: readonly TaggedPoint[];
+  readonly tags: readonly Tag[];
   /** Tags that are not asked for, because they were refused: their samples say so. */
   readonly refused: readonly Tag[];
   readonly question: Question;
@@ -42,6 +43,7 @@ export class ReadRequest implements Request {
     this.frame = frame;
     this.points = points;
     this.refused = refused;
+    this.tags = [...points.map(({ tag }) => tag), ...refused];
     this.question = questionOf(frame.unit, frame.area, range.start, count);
     this.label = labelOf(frame.area, range.start, count);
     this.wireMs = wireMs(frame.transport, this.question);
@@ -52,9 +54,6 @@ export class ReadRequest implements Request {
 
   get device(): Device {
     return this.frame.device;
-  }
-  get tags(): readonly Tag[] {
-    return [...this.points.map(({ tag }) => tag), ...this.refused];
   }
   get timeoutMs(): number | undefined {
     return this.frame.timeoutMs;
