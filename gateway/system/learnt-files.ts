@@ -50,14 +50,27 @@ export class LearntFiles implements LearntStore {
 
   /** Reads what is there. Never rejects: what cannot be read is learnt again. */
   async start(): Promise<void> {
-    const { entries, damaged } = await readLearnt(this.#folder);
+    const { entries, damaged } = await this.#read();
     for (const [file, entry] of entries) {
       this.#entries.set(file, entry);
       this.#onDisk.add(file);
     }
     for (const file of damaged) this.#log.warn({ file }, "what was learnt about a device is damaged; learning again");
-    this.#watch = setInterval(() => this.#queue(() => this.#look()), this.#watchMs);
+    // What could not be written is tried again, too.
+    this.#watch = setInterval(
+      () => this.#queue(() => (this.#dirty.size > 0 ? this.#write() : this.#look())),
+      this.#watchMs,
+    );
     this.#watch.unref();
+  }
+
+  async #read(): Promise<Awaited<ReturnType<typeof readLearnt>>> {
+    try {
+      return await readLearnt(this.#folder);
+    } catch (error) {
+      this.#log.warn({ error: messageOf(error) }, "what was learnt about devices cannot be read; learning again");
+      return { entries: new Map(), damaged: [] };
+    }
   }
 
   /** Writes what is not yet on disk. Idempotent, never rejects. */
@@ -138,7 +151,9 @@ export async function learntIn(dataDir: string): Promise<{ path: string; entry: 
 
 /** A store that knows what is on disk and keeps nothing new: for plans without a gateway. */
 export async function readOnlyLearnt(dataDir: string): Promise<LearntStore> {
-  const { entries } = await readLearnt(join(dataDir, ...FOLDER));
+  const { entries } = await readLearnt(join(dataDir, ...FOLDER)).catch(() => ({
+    entries: new Map<string, LearntEntry>(),
+  }));
   return { load: (key) => entries.get(fileOf(key))?.content, save() {}, onReset() {} };
 }
 

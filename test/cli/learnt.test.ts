@@ -67,7 +67,7 @@ describe("millrace learnt", () => {
 
   it("exports keys that the configuration takes", async () => {
     const keys = parse((await learnt("meter-1", "--export")).out);
-    expect(keys).toEqual({ maxRegisters: 100, holes: ["input:2..5"], timeout: "480ms" });
+    expect(keys).toEqual({ maxRegisters: 100, holes: ["input:2..5"], timeout: "500ms" });
   });
 
   it("resets, and says what there is to be named", async () => {

@@ -30,7 +30,7 @@ export function readContent(saved: unknown): Content | undefined {
 }
 
 const SLACK = 3;
-const LEAST_TIMEOUT_MS = 100;
+const LEAST_TIMEOUT_MS = 500;
 
 export const modbusLearnt: LearntModule = { describe, profile };
 

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -170,12 +170,40 @@ describe("a link whose device has holes and a limit", () => {
     const { link, scans } = await gateway(DEVICE());
     await vi.waitFor(() => expect(link.plan()[0]?.requests).toHaveLength(PLANNED.requests), 5000);
     const kept = join(folder, "state", "learnt");
-    await vi.waitFor(async () => expect(await readdir(kept)).toHaveLength(1), 5000);
+    await vi.waitFor(async () => expect(await readdir(kept)).toEqual([expect.stringMatching(/\.json$/)]), 5000);
     const before = refusals;
     await rm(join(kept, (await readdir(kept))[0] ?? ""));
     await vi.waitFor(() => expect(refusals).toBeGreaterThan(before + 1), 8000);
     expect(scans.length).toBeGreaterThan(0);
   });
+});
+
+it("what could not be written is written later, without another change", async () => {
+  const kept = join(folder, "state", "learnt");
+  const key = { driver: "modbus", link: "l", device: "d", identity: "i" };
+  const before = new LearntFiles(folder, clock, silentLogger);
+  before.save(key, { round: 1 });
+  await before.stop();
+  const [name = ""] = await readdir(kept);
+  // The file it is written to first cannot be opened; everything else works.
+  await mkdir(join(kept, `${name}.new`));
+  const warned: string[] = [];
+  const log = { ...silentLogger, warn: (_fields: object, message: string) => void warned.push(message) };
+  const store = new LearntFiles(folder, clock, log, 50);
+  closing.push(() => store.stop());
+  await store.start();
+  store.save(key, { round: 2 });
+  await vi.waitFor(() => expect(warned).toEqual(["what was learnt about devices cannot be kept"]), 8000);
+  await rm(join(kept, `${name}.new`), { recursive: true });
+  await vi.waitFor(async () => expect(await readFile(join(kept, name), "utf8")).toContain('"round":2'), 4000);
+});
+
+it("a data folder that cannot be read does not keep the gateway from starting", async () => {
+  await writeFile(join(folder, "state"), "a file where a folder should be");
+  const store = new LearntFiles(folder, clock, silentLogger);
+  closing.push(() => store.stop());
+  await store.start();
+  expect(store.load({ driver: "modbus", link: "l", device: "d", identity: "i" })).toBeUndefined();
 });
 
 it("a moody unit is neither given up nor misunderstood", async () => {

@@ -202,12 +202,12 @@ it("whatever the map refuses, every readable tag is good in the end, few request
 });
 
 describe("the time to answer", () => {
-  it("shortens the timeout only when it is known, and never below 100 ms nor above what is configured", () => {
+  it("shortens the timeout only when it is known, and never below 500 ms nor above what is configured", () => {
     const time = new ReplyTime(undefined);
     for (let n = 0; n < 15; n++) time.answered(10);
     expect(time.timeoutMs(1000)).toBe(1000);
     time.answered(10);
-    expect(time.timeoutMs(1000)).toBe(100);
+    expect(time.timeoutMs(1000)).toBe(500);
     expect(time.timeoutMs(50)).toBe(50);
     for (let n = 0; n < 50; n++) time.answered(700);
     expect(time.timeoutMs(1000)).toBe(1000);
@@ -221,7 +221,7 @@ describe("the time to answer", () => {
     time.answered(600);
     expect(time.timeoutMs(1000)).toBe(1000);
     for (let n = 0; n < 400; n++) time.answered(5);
-    expect(time.timeoutMs(1000)).toBe(100);
+    expect(time.timeoutMs(1000)).toBe(500);
   });
 
   it("almost never gives up on a moody unit", () => {
