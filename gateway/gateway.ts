@@ -24,8 +24,10 @@ import { Forwarder } from "./northbound/forwarder.ts";
 import { topicMapper } from "./northbound/topics.ts";
 import { LevelQueue } from "./queue/level-queue.ts";
 import { Link } from "./southbound/link.ts";
+import { predictLoad } from "./southbound/plan.ts";
 import type { Scan } from "./southbound/scan.ts";
 import { SystemClock } from "./system/clock.ts";
+import { LearntFiles } from "./system/learnt-files.ts";
 import { PromMetrics } from "./system/prom-metrics.ts";
 import { SdNotify } from "./system/sd-notify.ts";
 
@@ -58,6 +60,7 @@ export class Gateway implements Runnable {
   readonly #broker: LocalBroker;
   readonly #forwarders: readonly Forwarder[];
   readonly #links: readonly Link[];
+  readonly #learnt: LearntFiles;
   readonly #http: HttpServer;
   readonly #control: ControlServer;
   readonly #started: Started[] = [];
@@ -89,6 +92,7 @@ export class Gateway implements Runnable {
       metrics,
     });
     this.#forwarders = config.uplinks.map((uplink) => this.#forwarder(uplink));
+    this.#learnt = new LearntFiles(config.gateway.dataDir, clock, log.child({ part: "learnt" }));
     const intake = new Intake({ queue: this.#queue, log: log.child({ part: "intake" }), metrics });
     this.#links = config.links.map((link) => this.#link(link, intake));
     this.#http = new HttpServer({
@@ -130,6 +134,8 @@ export class Gateway implements Runnable {
     await this.#listen("broker", this.#broker);
     signal.throwIfAborted();
     await this.#listen("http", this.#http);
+    await this.#learnt.start();
+    this.#began("learnt", () => this.#learnt.stop());
     for (const [index, link] of this.#links.entries()) {
       await link.start();
       this.#began(`link ${config.links[index]?.name}`, () => link.stop());
@@ -228,7 +234,7 @@ export class Gateway implements Runnable {
     const log = this.#parts.log.child({ link: name });
     return new Link({
       name,
-      driver: () => driver.create(options, { link: name, clock, log, metrics }),
+      driver: () => driver.create(options, { link: name, clock, log, metrics, learnt: this.#learnt }),
       devices,
       clock,
       log,
@@ -265,6 +271,29 @@ export class Gateway implements Runnable {
       uplinks: this.#forwarders.map((forwarder) => forwarder.status()),
       broker: this.#broker.status(),
     };
+  }
+
+  /** What each run of each scan group asks for at present: with all that was learnt. For the API. */
+  plan(): Record<string, unknown>[] {
+    const { links } = this.#parts.config;
+    return this.#links.map((link, index) => {
+      const groups = link.plan();
+      const groupOf = ({ group, requests }: (typeof groups)[number]) => ({
+        device: group.device.name,
+        group: group.name,
+        everyMs: group.everyMs,
+        busyMs: requests.reduce((sum, { busyMs, wireMs }) => sum + (busyMs ?? wireMs), 0),
+        requests: requests.map(({ label, tags, wireMs, busyMs = wireMs, addresses, spare }) => ({
+          label,
+          tags: tags.map(({ name }) => name),
+          wireMs,
+          busyMs,
+          ...(addresses === undefined ? {} : { addresses }),
+          ...(spare === undefined ? {} : { spare }),
+        })),
+      });
+      return { link: links[index]?.name, loadPercent: predictLoad(groups), groups: groups.map(groupOf) };
+    });
   }
 
   summary(): Record<string, unknown> {

@@ -15,7 +15,10 @@ const commands: Readonly<Record<string, Command>> = {
   run: { summary: "run the gateway", run: async (args, io) => (await import("./gateway.ts")).runCommand(args, io) },
   check: {
     summary: "check a configuration; show the request plan and how long the buffer lasts",
-    run: async (args, io) => (await import("./cli/check.ts")).runCheck(args, io),
+    run: async (args, io) => {
+      const { readOnlyLearnt } = await import("./system/learnt-files.ts");
+      return (await import("./cli/check.ts")).runCheck(args, io, { learnt: readOnlyLearnt });
+    },
   },
   demo: {
     summary: "a simulated plant, the gateway and an upstream broker on this machine",
@@ -29,6 +32,15 @@ const commands: Readonly<Record<string, Command>> = {
     summary: "look into the queue, export it, back it up, restore it",
     run: async (args, io) =>
       (await import("./cli/queue.ts")).runQueue(args, io, (await import("./queue-tools.ts")).queueTools),
+  },
+  learnt: {
+    summary: "show, export or reset what was learnt about devices",
+    run: async (args, io) => {
+      const { learntIn, removeLearnt } = await import("./system/learnt-files.ts");
+      const { driverModules } = await import("../drivers/index.ts");
+      const deps = { drivers: driverModules, learntIn, removeLearnt };
+      return (await import("./cli/learnt.ts")).runLearnt(args, io, deps);
+    },
   },
   verify: {
     summary: "subscribe upstream and prove that nothing is missing",

@@ -1,7 +1,8 @@
 import type { z } from "zod";
 import { AREAS } from "./address.ts";
 import { settledTree } from "./options.ts";
-import { pointOf } from "./point.ts";
+import { parseHole } from "./plan/hole.ts";
+import { type Point, pointOf } from "./point.ts";
 
 export interface Fault {
   readonly path: readonly (string | number)[];
@@ -55,8 +56,19 @@ function checkTags(device: Device): Fault[] {
       const message = `${tag.type} needs ${point.count} registers in one answer, but maxRegisters of the device is ${device.maxRegisters}`;
       faults.push({ path: [index, "type"], message });
     }
+    const hole = point && holeAt(point, device);
+    if (hole)
+      faults.push({ path: [index, "address"], message: `this lies in the hole "${hole}" of its device: remove one` });
   }
   return faults;
+}
+
+/** The hole that the point touches. */
+function holeAt({ address, count }: Point, device: Device): string | undefined {
+  return device.holes.find((text) => {
+    const { area, start, end } = parseHole(text);
+    return area === address.area && start < address.index + count && address.index < end;
+  });
 }
 
 /** Every item whose key an earlier one had, with its index. */

@@ -5,8 +5,11 @@ import type { Sample } from "../../gateway/core/sample.ts";
 import { AREAS } from "./address.ts";
 import { ExceptionError, ModbusClient } from "./client.ts";
 import type { Decoded } from "./codec/codec.ts";
+import type { Learner } from "./learn/learner.ts";
+import { Learners } from "./learn/learners.ts";
 import { type LinkOptions, readDevice } from "./options.ts";
-import { planReads, pointOfTag, ReadRequest, type TaggedPoint } from "./plan.ts";
+import { planReads, pointOfTag } from "./plan/plan.ts";
+import { ReadRequest, type TaggedPoint } from "./plan/request.ts";
 import { readRegisters } from "./point.ts";
 import { MalformedAnswerError, type StrictPort } from "./ports/port.ts";
 import { TcpPort } from "./ports/tcp.ts";
@@ -35,6 +38,7 @@ export class ModbusDriver implements Driver {
   readonly concurrency = 1;
   readonly #options: LinkOptions;
   readonly #context: DriverContext;
+  #known: Learners | undefined;
   #client: ModbusClient | undefined;
   #connecting = new AbortController();
 
@@ -44,7 +48,11 @@ export class ModbusDriver implements Driver {
   }
 
   plan(device: Device, tags: readonly Tag[], profile: Profile): ReadRequest[] {
-    return planReads(device, tags, profile, this.#options.transport);
+    return planReads(device, tags, profile, this.#options.transport, this.#learners.of(device));
+  }
+
+  revision(device: Device): number {
+    return this.#learners.of(device)?.revision ?? 0;
   }
 
   async connect(signal: AbortSignal): Promise<void> {
@@ -58,21 +66,30 @@ export class ModbusDriver implements Driver {
     const client = new ModbusClient(port);
     this.#client = client;
     await client.open(this.#options.connectTimeout, AbortSignal.any([signal, closed.signal]));
+    this.#learners.reconnected();
   }
 
   async read(request: Request, signal: AbortSignal): Promise<Sample[]> {
     if (!(request instanceof ReadRequest)) throw new TypeError("the request is not from this driver's plan");
+    const learner = this.#learners.of(request.device);
+    const { clock } = this.#context;
+    const startMs = clock.now().monoMs;
     let answer: Buffer | string;
     try {
-      answer = await this.#ask(request.question, request.timeoutMs, signal);
+      answer = await this.#ask(request.question, request.timeoutMs, signal, learner);
+      learner?.answered(request, clock.now().monoMs - startMs - this.#onWireMs(request.question));
     } catch (error) {
+      learn(learner, request, error);
       answer = refusal(error);
     }
-    const { monoMs } = this.#context.clock.now();
-    return request.points.map((item) => {
+    const { monoMs } = clock.now();
+    const samples = request.points.map((item) => {
       const decoded = typeof answer === "string" ? { reason: answer } : valueIn(answer, item, request.question);
       return { tag: item.tag.name, monoMs, ...qualityOf(decoded) };
     });
+    const reason = "illegal data address";
+    const refused = request.refused.map((tag) => ({ tag: tag.name, monoMs, quality: "bad" as const, reason }));
+    return [...samples, ...refused];
   }
 
   /** One register or bit of the device's first tag. A refusal shows that it is alive. */
@@ -85,6 +102,7 @@ export class ModbusDriver implements Driver {
     } catch (error) {
       refusal(error);
     }
+    this.#learners.of(device)?.heard();
   }
 
   async close(): Promise<void> {
@@ -92,12 +110,28 @@ export class ModbusDriver implements Driver {
     await this.#client?.close();
   }
 
-  async #ask(question: Question, timeoutMs: number | undefined, signal: AbortSignal): Promise<Buffer> {
+  get #learners(): Learners {
+    this.#known ??= Learners.of(this.#options, this.#context);
+    return this.#known;
+  }
+
+  async #ask(
+    question: Question,
+    timeoutMs: number | undefined,
+    signal: AbortSignal,
+    learner?: Learner,
+  ): Promise<Buffer> {
     signal.throwIfAborted();
     if (!this.#client) throw new NotConnectedError("not connected");
-    const { timeout, transport } = this.#options;
-    const onWireMs = transport.type === "rtu" ? wireMs(transport, question) : 0;
-    return await this.#client.ask(question, { timeoutMs: (timeoutMs ?? timeout) + onWireMs, signal });
+    const configuredMs = timeoutMs ?? this.#options.timeout;
+    const waitMs = learner?.timeoutMs(configuredMs) ?? configuredMs;
+    return await this.#client.ask(question, { timeoutMs: waitMs + this.#onWireMs(question), signal });
+  }
+
+  /** What a unit cannot be blamed for. */
+  #onWireMs(question: Question): number {
+    const { transport } = this.#options;
+    return "baud" in transport ? wireMs(transport, question) : 0;
   }
 
   async #newPort(): Promise<StrictPort> {
@@ -120,6 +154,14 @@ async function loadRtu(): Promise<typeof import("./ports/rtu.ts")> {
     return await import("./ports/rtu.ts");
   } catch (error) {
     throw new ConfigError(`serial ports cannot be used on this machine: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function learn(learner: Learner | undefined, request: ReadRequest, error: unknown): void {
+  if (error instanceof ExceptionError && error.exceptionCode !== TARGET_SILENT) {
+    learner?.refused(request, error.exceptionCode);
+  } else if (error instanceof TimeoutError || error instanceof MalformedAnswerError) {
+    learner?.silent(request);
   }
 }
 

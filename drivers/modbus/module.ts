@@ -1,6 +1,7 @@
 import type { DriverModule } from "../../gateway/core/driver.ts";
 import { checkLink } from "./check.ts";
 import { ModbusDriver } from "./driver.ts";
+import { modbusLearnt } from "./learn/content.ts";
 import { deviceSchema, linkSchema, readLink, readTag, tagSchema } from "./options.ts";
 import { modbusSimulator } from "./simulator/simulator.ts";
 
@@ -14,4 +15,5 @@ export const modbusModule: DriverModule = {
   typeOf: (tagOptions) => readTag(tagOptions).type,
   create: (linkOptions, context) => new ModbusDriver(readLink(linkOptions), context),
   simulator: modbusSimulator,
+  learnt: modbusLearnt,
 };

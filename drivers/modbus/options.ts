@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { ConfigError } from "../../gateway/core/errors.ts";
 import { duration } from "../../gateway/core/options/units.ts";
-import { MAX_BITS, MAX_REGISTERS } from "./address.ts";
+import { LAST_ADDRESS, MAX_BITS, MAX_REGISTERS } from "./address.ts";
 import { ORDER_NAMES } from "./codec/order.ts";
 import { BITS_TYPE, SIMPLE_TYPE_NAMES, STRING_TYPE } from "./codec/types.ts";
+import { parseHole } from "./plan/hole.ts";
 
 /**
  * Every schema exists twice: as people write it (`1s`), and as it is after that was parsed (1000), so that options that
@@ -56,6 +57,15 @@ function refuseTransport(issue: { readonly input?: unknown }): string {
   return "a transport has the type tcp or rtu, such as { type: tcp, host: 192.0.2.10 }";
 }
 
+function isHole(text: string): boolean {
+  try {
+    parseHole(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function linkShape(times: Times) {
   return {
     transport: transportSchema(1).describe("How the units are reached."),
@@ -88,15 +98,30 @@ function deviceShape(times: Times) {
       .int()
       .min(0)
       .max(MAX_REGISTERS)
-      .default(8)
-      .describe("Registers that may be read needlessly to join two tags into one request."),
+      .optional()
+      .describe("Most registers read needlessly to join two tags; without it as many as save time on the bus."),
     maxCoilGap: z
       .number()
       .int()
       .min(0)
       .max(MAX_BITS)
-      .default(64)
-      .describe("Coils or discrete inputs that may be read needlessly to join two tags into one request."),
+      .optional()
+      .describe("Most coils or discrete inputs read needlessly to join two tags; without it as many as save time."),
+    align: z
+      .number()
+      .int()
+      .min(2)
+      .max(LAST_ADDRESS)
+      .optional()
+      .describe("Page size: no request crosses an address that is a multiple of this, unless a value does."),
+    holes: z
+      .array(z.string().refine(isHole, 'a hole is "holding:10..19", "holding:10", or "holding:10|" for a border'))
+      .default([])
+      .describe("What must not be read: `holding:10..19`, `holding:10`; `holding:10|` is a border no request crosses."),
+    learn: z
+      .boolean()
+      .default(true)
+      .describe("Learn holes, limits and the time to answer from the unit's answers, and keep them."),
     timeout: times.optional(10).describe("Overrides the link's timeout for this unit."),
   };
 }

@@ -8,10 +8,11 @@ import { asCommand, type CliIo, EXIT, parseCommand, UsageError } from "./io.ts";
 
 const HELP = `millrace check - check a configuration without touching a device
 
-Usage: millrace check [FILE] [--json]
+Usage: millrace check [FILE] [--plan] [--json]
        millrace check --schema
 
   -c, --config FILE    configuration (default: millrace.yaml)
+  --plan               what each scan costs: requests, registers read for nothing, bus time; with what was learnt
   --json               the report, or the faults, as JSON
   --schema             print the JSON Schema of the configuration, for editors
   -h, --help           this text
@@ -26,11 +27,12 @@ Example: millrace check /etc/millrace/millrace.yaml
 export function runCheck(
   args: string[],
   io: CliIo,
-  deps: Pick<ConfigDeps, "drivers" | "uplinks"> = {},
+  deps: Pick<ConfigDeps, "drivers" | "uplinks" | "learnt"> = {},
 ): Promise<number> {
   return asCommand("check", io, async () => {
     const { values, positionals } = parseCommand(args, {
       config: { type: "string", short: "c" },
+      plan: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       schema: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
@@ -45,11 +47,16 @@ export function runCheck(
     }
     const files = [...positionals, ...(values.config === undefined ? [] : [values.config])];
     if (files.length > 1) throw new UsageError("one file at a time");
-    return await check(files[0] ?? "millrace.yaml", values.json === true, io, deps);
+    return await check(files[0] ?? "millrace.yaml", values, io, deps);
   });
 }
 
-async function check(file: string, json: boolean, io: CliIo, deps: ConfigDeps): Promise<number> {
+async function check(
+  file: string,
+  { json, plan }: { readonly json?: boolean; readonly plan?: boolean },
+  io: CliIo,
+  deps: ConfigDeps,
+): Promise<number> {
   let config: LoadedConfig;
   try {
     config = await loadConfig(file, { ...deps, env: io.env, cwd: io.cwd });
@@ -60,6 +67,6 @@ async function check(file: string, json: boolean, io: CliIo, deps: ConfigDeps): 
     return error.noInput ? EXIT.noInput : EXIT.config;
   }
   const report = await reportOn(config);
-  io.out(json ? `${JSON.stringify(report, null, 2)}\n` : printReport(report, io.tty ? colour : plain));
+  io.out(json ? `${JSON.stringify(report, null, 2)}\n` : printReport(report, io.tty ? colour : plain, plan));
   return EXIT.ok;
 }

@@ -53,7 +53,8 @@ async function checkText(text: string, file: string, folder: string, deps: Confi
   if (queue !== undefined) checkBacklogs(uplinks, queue, faults);
   const dataDir = resolve(folder, gateway?.dataDir ?? ".");
   await checkDataDir(dataDir, faults);
-  const links = (await Promise.all(drafts.map((draft) => planLink(draft, faults)))).filter(
+  const learnt = await deps.learnt?.(dataDir);
+  const links = (await Promise.all(drafts.map((draft) => planLink(draft, faults, learnt)))).filter(
     (link) => link !== undefined,
   );
   faults.throwIfAny();

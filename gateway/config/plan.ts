@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Device, Driver, DriverContext, Tag } from "../core/driver.ts";
 import { ConfigError } from "../core/errors.ts";
+import type { LearntStore } from "../core/learnt.ts";
 import { silentLogger } from "../core/log.ts";
 import { noMetrics } from "../core/metrics.ts";
 import type { Faults, Path } from "./faults.ts";
@@ -11,8 +12,18 @@ import type { LoadedLink, ScanGroup } from "./types.ts";
 const noClock: Clock = { bootId: "", now: () => ({ wallMs: 0, monoMs: 0, clock: "unsynced" }) };
 
 /** Plans every scan group of a link, without I/O. Adds what the driver objects to; then the result is undefined. */
-export async function planLink(draft: LinkDraft, faults: Faults): Promise<LoadedLink | undefined> {
-  const context: DriverContext = { link: draft.name, clock: noClock, log: silentLogger, metrics: noMetrics };
+export async function planLink(
+  draft: LinkDraft,
+  faults: Faults,
+  learnt?: LearntStore,
+): Promise<LoadedLink | undefined> {
+  const context: DriverContext = {
+    link: draft.name,
+    clock: noClock,
+    log: silentLogger,
+    metrics: noMetrics,
+    ...(learnt && { learnt }),
+  };
   const driver = makeDriver(draft, context, faults);
   if (driver === undefined) return undefined;
   const groups = draft.devices.flatMap((device, index) =>
@@ -76,7 +87,7 @@ function tagPath(device: Device, message: string, path: Path): Path {
 export function busLoad(link: Pick<LoadedLink, "groups" | "concurrency">): number | undefined {
   let busy = 0;
   for (const { everyMs, requests } of link.groups) {
-    for (const { wireMs } of requests) busy += wireMs / everyMs;
+    for (const { wireMs, busyMs = wireMs } of requests) busy += busyMs / everyMs;
   }
   return busy === 0 ? undefined : (100 * busy) / link.concurrency;
 }

@@ -19,7 +19,6 @@ const KEYS: Readonly<Record<string, string>> = {
   "queue.clock": 'remove "clock"',
   "queue.streams": 'use "shares", "eventsPolicy" and "telemetryPolicy"; remove "streams"',
   "queue.retain": 'it belongs to "maxBacklog" of an uplink; remove "retain"',
-  "links[].devices[].learn": 'remove "learn"',
   "links[].devices[].tags[].writable": 'tags are only read; remove "writable"',
   "uplinks[].accept": 'nothing comes down from an uplink; remove "accept"',
   "uplinks[].encoder": 'records are sent as JSON values; remove "encoder"',

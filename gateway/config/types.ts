@@ -1,4 +1,5 @@
 import type { Device, DriverModule, Request, Tag } from "../core/driver.ts";
+import type { LearntStore } from "../core/learnt.ts";
 import type { BrokerOptions, CaptureOptions } from "../core/options/broker.ts";
 import type { HttpOptions } from "../core/options/http.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
@@ -13,6 +14,8 @@ export interface ConfigDeps {
   readonly uplinks?: readonly UplinkModule[];
   /** Absent: secrets from the environment are not looked for. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What gateways have learnt in a data folder, to plan with; never rejects. Absent: plans are as configured. */
+  readonly learnt?: (dataDir: string) => Promise<LearntStore>;
   /** What relative file names start from; the working folder when absent. */
   readonly cwd?: string;
 }

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Clock } from "./clock.ts";
+import type { LearntModule, LearntStore } from "./learnt.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { StreamName } from "./record.ts";
@@ -34,7 +35,7 @@ export interface Device<Options = unknown> {
   readonly options: Options;
 }
 
-/** What was learnt about a device: limits and holes. Empty until learning exists. */
+/** Limits of a device known beforehand; what its driver learnt by itself comes on top. */
 export interface Profile {
   readonly maxRegisters?: number;
 }
@@ -48,6 +49,16 @@ export interface Request {
   readonly label: string;
   /** Predicted time on the wire, question and answer, in milliseconds; 0 where unknown. */
   readonly wireMs: number;
+  /** Predicted milliseconds for which the wire is taken, the unit's turn-around included; `wireMs` where absent. */
+  readonly busyMs?: number;
+  /** Addresses that are read, and how many of them no tag needs. */
+  readonly addresses?: number;
+  readonly spare?: number;
+  /**
+   * After `read`: the transactions to be made at once in place of this one, whose samples are then dropped, because it was
+   * refused and smaller ones may not be. They have the same tags. Gives them once; nothing where the samples stand.
+   */
+  instead?(): readonly Request[];
 }
 
 export interface TagWrite {
@@ -76,6 +87,12 @@ export interface Driver {
    * @throws ConfigError naming the tag.
    */
   plan(device: Device, tags: readonly Tag[], profile: Profile): Request[];
+
+  /**
+   * A number that is another one when `plan` would now give another answer for this device, because something was learnt.
+   * Absent where a plan never changes.
+   */
+  revision?(device: Device): number;
 
   /** @throws NotConnectedError: again, with back-off. ConfigError: stop (no such serial port driver, bad options). */
   connect(signal: AbortSignal): Promise<void>;
@@ -121,6 +138,8 @@ export interface DriverContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Outlives the driver. Without it what is learnt is forgotten with the driver. */
+  readonly learnt?: LearntStore;
 }
 
 /**
@@ -145,6 +164,8 @@ export interface DriverModule {
   create(linkOptions: unknown, context: DriverContext): Driver;
   /** The other side of the wire: a device in software that answers as this driver asks. */
   readonly simulator?: SimulatorModule;
+  /** Present where the driver learns. */
+  readonly learnt?: LearntModule;
 }
 
 /** A device in software on real sockets or a real serial port, for demos, tests and trying out a register map. */

@@ -32,6 +32,8 @@ export class GroupRun {
   #n = 0;
   #releaseMs = Number.POSITIVE_INFINITY;
   #dueMs = Number.POSITIVE_INFINITY;
+  /** Of the present run: the plan as it was when it began, and what came in place of refused requests. */
+  #requests: readonly Request[] = [];
   #taken = 0;
   #back = 0;
   #samples: Sample[] = [];
@@ -57,7 +59,7 @@ export class GroupRun {
 
   /** Whether there is a request to take. */
   ready(nowMs: number): boolean {
-    return this.#taken === 0 ? this.#releaseMs <= nowMs : this.#taken < this.plan.requests.length;
+    return this.#taken === 0 ? this.#releaseMs <= nowMs : this.#taken < this.#requests.length;
   }
 
   /** Begins (again) to release runs: the next regular one, or one before it where that is far away. */
@@ -84,8 +86,8 @@ export class GroupRun {
 
   /** The next request of the present run; only when `ready`. */
   take(nowMs: number): Turn | undefined {
-    const missed = this.#taken === 0 ? this.#skipTo(nowMs) : 0;
-    const request = this.plan.requests[this.#taken];
+    const missed = this.#taken === 0 ? this.#begin(nowMs) : 0;
+    const request = this.#requests[this.#taken];
     if (!request) return undefined;
     this.#taken++;
     return { run: this, request, generation: this.#generation, missed };
@@ -97,9 +99,11 @@ export class GroupRun {
    */
   give(turn: Turn, samples: readonly Sample[], nowMs: number): { samples: Sample[]; missed: number } | undefined {
     if (turn.generation !== this.#generation) return undefined;
-    this.#samples.push(...samples);
+    const instead = turn.request.instead?.() ?? [];
+    if (instead.length > 0) this.#requests = [...this.#requests, ...instead];
+    else this.#samples.push(...samples);
     this.#back++;
-    if (this.#back < this.plan.requests.length) return undefined;
+    if (this.#back < this.#requests.length) return undefined;
     const all = this.#empty();
     this.#n++;
     const missed = this.#skipTo(nowMs);
@@ -113,6 +117,12 @@ export class GroupRun {
   #release(atMs: number): void {
     this.#releaseMs = atMs;
     this.#dueMs = atMs + this.plan.group.everyMs;
+  }
+
+  #begin(nowMs: number): number {
+    this.plan.refresh?.();
+    this.#requests = this.plan.requests;
+    return this.#skipTo(nowMs);
   }
 
   /** Replaces a run that was not begun by the newest that is released. */

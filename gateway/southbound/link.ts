@@ -6,7 +6,7 @@ import { instruments, Meter } from "./meter.ts";
 import { defaultOptions, type LinkOptions } from "./options.ts";
 import { Outlet } from "./outlet.ts";
 import type { LinkParts } from "./parts.ts";
-import { planLink } from "./plan.ts";
+import { type GroupPlan, planLink } from "./plan.ts";
 import type { Station } from "./station.ts";
 import type { LinkStatus } from "./status.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -22,6 +22,7 @@ import { Supervisor } from "./supervisor.ts";
 export class Link {
   readonly #parts: LinkParts;
   #life: Supervisor | undefined;
+  #plans: readonly GroupPlan[] = [];
   #stopping: Promise<void> = Promise.resolve();
   #calls = 0;
 
@@ -40,6 +41,7 @@ export class Link {
     const { driver, devices } = this.#parts;
     const first = driver();
     const plans = planLink(first, devices);
+    this.#plans = plans;
     const options: LinkOptions = { ...defaultOptions, ...this.#parts.options };
     this.#life = new Supervisor(this.#parts, this.#build(plans, options));
     this.#life.start(first);
@@ -69,6 +71,12 @@ export class Link {
     if (this.#life) return this.#life.status();
     const { name, clock } = this.#parts;
     return { name, state: "stopped", since: clock.now().wallMs, overruns: 0, errors: 0, loadPercent: 0, devices: [] };
+  }
+
+  /** What each run of each scan group asks for now, with what was learnt; nothing before `start`. */
+  plan(): readonly GroupPlan[] {
+    for (const plan of this.#plans) plan.refresh?.();
+    return this.#plans;
   }
 
   #build(plans: ReturnType<typeof planLink>, options: LinkOptions) {

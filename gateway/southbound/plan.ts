@@ -5,14 +5,44 @@ import { type ScanGroup, scanGroups } from "./scan.ts";
 export interface GroupPlan {
   readonly group: ScanGroup;
   readonly requests: readonly Request[];
+  /** Between two runs: makes the plan anew where the driver has learnt something. */
+  refresh?(): void;
 }
+
+/** A plan that follows what its driver learns. */
+class LivePlan implements GroupPlan {
+  readonly group: ScanGroup;
+  readonly #driver: Planning;
+  #revision: number | undefined;
+  #requests: readonly Request[];
+
+  constructor(driver: Planning, group: ScanGroup) {
+    this.group = group;
+    this.#driver = driver;
+    this.#revision = driver.revision?.(group.device);
+    this.#requests = driver.plan(group.device, group.tags, {});
+  }
+
+  get requests(): readonly Request[] {
+    return this.#requests;
+  }
+
+  refresh(): void {
+    const revision = this.#driver.revision?.(this.group.device);
+    if (revision === this.#revision) return;
+    this.#revision = revision;
+    this.#requests = this.#driver.plan(this.group.device, this.group.tags, {});
+  }
+}
+
+type Planning = Pick<Driver, "plan" | "revision">;
 
 /**
  * Plans every scan group of a link. No I/O, so `check` uses it on a driver that is never connected.
  * @throws ConfigError naming the tag.
  */
-export function planLink(driver: Pick<Driver, "plan">, devices: readonly Device[]): GroupPlan[] {
-  return devices.flatMap(scanGroups).map((group) => ({ group, requests: driver.plan(group.device, group.tags, {}) }));
+export function planLink(driver: Planning, devices: readonly Device[]): GroupPlan[] {
+  return devices.flatMap(scanGroups).map((group) => new LivePlan(driver, group));
 }
 
 /**
@@ -22,7 +52,7 @@ export function planLink(driver: Pick<Driver, "plan">, devices: readonly Device[
 export function predictLoad(plans: readonly GroupPlan[]): number {
   let share = 0;
   for (const { group, requests } of plans) {
-    for (const request of requests) share += request.wireMs / group.everyMs;
+    for (const request of requests) share += (request.busyMs ?? request.wireMs) / group.everyMs;
   }
   return share * 100;
 }

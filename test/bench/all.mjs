@@ -1,5 +1,5 @@
 // All benchmarks, one after the other: each runs both sides of its claim and prints their ratio. --short for CI.
-const names = ["append", "fan-in", "drain", "live-first", "start", "backlog", "write-amplification"];
+const names = ["append", "fan-in", "drain", "live-first", "start", "backlog", "write-amplification", "planner"];
 let failed = 0;
 let passed = 0;
 let skipped = 0;

@@ -86,7 +86,7 @@ links:
     const { code, out } = await check([], folder);
     expect(code).toBe(0);
     expect(out).toMatch(
-      /^warning: millrace\.yaml:3:5: links\[0\]: bus load of \d+ %: more than the line can carry; read less often/m,
+      /^warning: millrace\.yaml:3:5: links\[0\]: slow: \d+ % busy; tag d\/t0 cannot be read every 200 ms, the best is \d+ ms \(19 more with it\); read [\d.]+ times less often \("every"\), or set the line and its units to \d+ baud/m,
     );
   });
 

@@ -13,10 +13,10 @@ export const colour: Paint = { bold: code(1), dim: code(2), warn: code(33) };
 export const plain: Paint = { bold: (text) => text, dim: (text) => text, warn: (text) => text };
 
 /** The report for people: links with their request plans, uplinks, the buffer, warnings. Ends with a new line. */
-export function printReport(report: CheckReport, paint: Paint): string {
+export function printReport(report: CheckReport, paint: Paint, plan = false): string {
   const lines = [
     `${paint.bold(report.gateway)}  ${paint.dim(report.file)}`,
-    ...report.links.flatMap((link) => ["", ...linkLines(link, paint)]),
+    ...report.links.flatMap((link) => ["", ...linkLines(link, paint), ...(plan ? planLines(link) : [])]),
     "",
     ...report.uplinks.map(
       (uplink) => `uplink ${paint.bold(uplink.name)}  ${uplink.type}, selects ${uplink.select.join(" ")}`,
@@ -41,13 +41,28 @@ function linkLines(link: LinkReport, paint: Paint): string[] {
       index === 0 ? group.stream : "",
       request.label,
       count(request.tags.length, "tag"),
-      request.wireMs === 0 ? "" : `${request.wireMs.toFixed(1)} ms`,
+      request.busyMs === 0 ? "" : `${request.busyMs.toFixed(1)} ms`,
     ]);
     if (unasked.length === 0) return asked;
     const first = asked.length === 0 ? device : "";
     return [...asked, [first, "", group.stream, "listens", count(unasked.length, "tag"), ""]];
   });
   return [head, ...align(rows).map((row) => `  ${row}`)];
+}
+
+/** What one run of each scan group costs. */
+function planLines({ groups }: LinkReport): string[] {
+  const rows = groups.map(({ device, everyMs, tags, cost }) => [
+    device,
+    `every ${formatDuration(everyMs)}`,
+    count(tags, "tag"),
+    count(cost.requests, "request"),
+    `${cost.addresses} read, ${cost.spare} for nothing`,
+    `${cost.busyMs.toFixed(1)} ms`,
+    percent(cost.percent),
+  ]);
+  const head = ["scan", "", "", "", "registers or bits", "bus time", "of the bus"];
+  return rows.length === 0 ? [] : ["", ...align([head, ...rows]).map((row) => `  ${row}`)];
 }
 
 /** Columns two spaces apart; the last one is aligned to the right. */

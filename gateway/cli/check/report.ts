@@ -3,9 +3,7 @@ import { busLoad } from "../../config/plan.ts";
 import type { LoadedConfig, LoadedLink, ScanGroup } from "../../config/types.ts";
 import { type Disk, diskOf } from "./disk.ts";
 import { type BufferEstimate, estimateBuffer } from "./estimate.ts";
-
-/** Beyond this a line has no time left for retries and dead units. */
-const BUSY_PERCENT = 70;
+import { costOf, type GroupCost, loadWarning } from "./load.ts";
 
 export interface LinkReport {
   readonly name: string;
@@ -21,7 +19,16 @@ export interface LinkReport {
     readonly tags: number;
     /** Tags that no request gives: listened for, or only written. */
     readonly unasked: readonly string[];
-    readonly requests: readonly { readonly label: string; readonly tags: readonly string[]; readonly wireMs: number }[];
+    readonly cost: GroupCost;
+    readonly requests: readonly {
+      readonly label: string;
+      readonly tags: readonly string[];
+      readonly wireMs: number;
+      /** With the unit's turn-around. */
+      readonly busyMs: number;
+      readonly addresses?: number;
+      readonly spare?: number;
+    }[];
   }[];
 }
 
@@ -68,28 +75,34 @@ function linkReport(link: LoadedLink): LinkReport {
     devices: link.devices.length,
     tags: link.devices.reduce((sum, device) => sum + device.tags.length, 0),
     ...(load === undefined ? {} : { loadPercent: load }),
-    groups: link.groups.map(groupReport),
+    groups: link.groups.map((group) => groupReport(group, link.concurrency)),
   };
 }
 
-function groupReport({ device, everyMs, stream, tags, requests }: ScanGroup): LinkReport["groups"][number] {
+function groupReport(group: ScanGroup, concurrency: number): LinkReport["groups"][number] {
+  const { device, everyMs, stream, tags, requests } = group;
   return {
     device: device.name,
     everyMs,
     stream,
     tags: tags.length,
     unasked: tags.filter((tag) => !requests.some((request) => request.tags.includes(tag))).map(({ name }) => name),
-    requests: requests.map(({ label, wireMs, tags: read }) => ({ label, tags: read.map(({ name }) => name), wireMs })),
+    cost: costOf(group, concurrency),
+    requests: requests.map(({ label, tags: read, wireMs, busyMs = wireMs, addresses, spare }) => ({
+      label,
+      tags: read.map(({ name }) => name),
+      wireMs,
+      busyMs,
+      ...(addresses === undefined ? {} : { addresses }),
+      ...(spare === undefined ? {} : { spare }),
+    })),
   };
 }
 
 function loadWarnings(config: LoadedConfig): Located[] {
   return config.links.flatMap((link, index) => {
-    const load = busLoad(link) ?? 0;
-    if (load <= BUSY_PERCENT) return [];
-    const what = load > 100 ? "more than the line can carry" : "nothing is left for retries and units that are away";
-    const message = `bus load of ${load.toFixed(0)} %: ${what}; read less often ("every"), or use a second line`;
-    return [located(config, ["links", index], `links[${index}]`, message)];
+    const message = loadWarning(link);
+    return message === undefined ? [] : [located(config, ["links", index], `links[${index}]`, message)];
   });
 }
 

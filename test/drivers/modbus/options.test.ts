@@ -33,8 +33,8 @@ describe("schemas", () => {
       unit: 3,
       maxRegisters: 125,
       maxCoils: 2000,
-      maxGap: 8,
-      maxCoilGap: 64,
+      holes: [],
+      learn: true,
     });
   });
 
@@ -78,6 +78,14 @@ describe("schemas", () => {
 });
 
 describe("check", () => {
+  it("finds a tag in a hole of its device", () => {
+    const found = faults([{ address: "holding:3", type: "float32" }], { holes: ["holding:4..9", "holding:3|"] });
+    expect(found.map(({ message }) => message)).toEqual([
+      'this lies in the hole "holding:4..9" of its device: remove one',
+    ]);
+    expect(faults([{ address: "holding:3", type: "uint16" }], { holes: ["holding:4..9", "input:3"] })).toEqual([]);
+  });
+
   it("finds nothing in what is right", () => {
     const tags = [
       { address: "holding:65534", type: "float32", order: "CDAB", scale: 0.1 },

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ReadRequest } from "../../../drivers/modbus/plan.ts";
+import { ReadRequest } from "../../../drivers/modbus/plan/request.ts";
 import { ConfigError } from "../../../gateway/core/errors.ts";
 import { deviceOf, driverOf, type TagTexts, tagOf } from "./bench.ts";
 
@@ -16,7 +16,10 @@ const word = (at: number) => ({ address: `holding:${at}`, type: "uint16" });
 describe("plan", () => {
   it("joins neighbours, and what a small gap parts", () => {
     expect(labels({}, { a: word(0), b: word(1), c: word(10) })).toEqual(["holding 0..10 (11 registers)"]);
-    expect(labels({}, { a: word(0), b: word(10) })).toEqual(["holding 0 (1 register)", "holding 10 (1 register)"]);
+    expect(labels({ maxGap: 8 }, { a: word(0), b: word(10) })).toEqual([
+      "holding 0 (1 register)",
+      "holding 10 (1 register)",
+    ]);
     expect(labels({ maxGap: 0 }, { a: word(0), b: word(1), c: word(3) })).toEqual([
       "holding 0..1 (2 registers)",
       "holding 3 (1 register)",
@@ -98,3 +101,28 @@ function expectCovered(request: ReadRequest, maxRegisters: number, maxCoils: num
     expect(point.address.index + point.count).toBeLessThanOrEqual(address + count);
   }
 }
+
+describe("a plan with rules of the device", () => {
+  it("does not cross pages, unless a value does", () => {
+    const tags = { a: word(62), b: word(63), c: word(64), d: { address: "holding:127", type: "uint32" }, e: word(129) };
+    expect(labels({ align: 64 }, tags)).toEqual(["holding 62..63 (2 registers)", "holding 64..129 (66 registers)"]);
+  });
+
+  it("reads over no hole and no border", () => {
+    const holes = ["holding:3..4", "holding:8|", "input:0..9"];
+    expect(labels({ holes }, { a: word(0), b: word(5), c: word(7), d: word(8) })).toEqual([
+      "holding 0 (1 register)",
+      "holding 5..7 (3 registers)",
+      "holding 8 (1 register)",
+    ]);
+  });
+
+  it("says how many registers are read for nothing, and how long the bus is taken", () => {
+    const rtu = driverOf({ transport: { type: "rtu", path: "/dev/null", baud: 19_200, parity: "even" } });
+    const device = deviceOf({ unit: 1 }, { a: word(0), b: word(3), c: { address: "holding:3", type: "uint32" } });
+    const [request] = rtu.plan(device, device.tags, {});
+    expect(request).toMatchObject({ addresses: 5, spare: 2 });
+    // 8 + 5 + 10 characters, two silences of 3.5, and the 5 ms that are assumed until a unit was measured.
+    expect(request?.busyMs).toBeCloseTo((30 * 11 * 1000) / 19_200 + 5, 6);
+  });
+});
