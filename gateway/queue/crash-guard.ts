@@ -2,6 +2,7 @@ import { type FileHandle, open, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import type { Clock } from "../core/clock.ts";
 import { Serial } from "./deferred.ts";
+import { readsInChild } from "./probe.ts";
 
 /** So many processes that ended while they opened a segment, in so much time, and it is not opened again. */
 const MOST_CRASHES = 3;
@@ -12,21 +13,24 @@ const FILE_BYTES = 4096;
  * The breaker of crash loops. Before an old segment is opened for the first time in a run, its name goes into the file
  * `state/opening`; when the first reading of it is over, it is taken out again. A name found there at the start is of a
  * segment in which the process before came to its end. Nothing is fsynced: what a killed process wrote is there for the
- * next, and a power cut, of which no segment is guilty, does not count. Never rejects; a disk that takes no writes only
+ * next, and a power cut, of which no segment is guilty, does not count. Nor does a kill from outside: a child has to fail too. Never rejects; a disk that takes no writes only
  * means that nothing is counted.
  */
 export class CrashGuard {
   readonly #path: string;
   readonly #clock: Clock;
+  readonly #probe: (folder: string) => Promise<boolean>;
   readonly #writes = new Serial();
   /** Per segment, the monotonic times at which an opening was begun and not finished. */
   readonly #begun = new Map<string, number[]>();
   readonly #mine = new Set<string>();
   #file: FileHandle | undefined;
 
-  constructor(path: string, clock: Clock) {
+  /** `probe` tells whether a segment can be read without harm. */
+  constructor(path: string, clock: Clock, probe: (folder: string) => Promise<boolean> = readsInChild) {
     this.#path = path;
     this.#clock = clock;
+    this.#probe = probe;
   }
 
   /** Reads what the run before left. */
@@ -40,9 +44,12 @@ export class CrashGuard {
     }
   }
 
-  /** Whether the segment is not to be opened any more. */
-  bars(folder: string): boolean {
-    return (this.#begun.get(nameOf(folder))?.length ?? 0) >= MOST_CRASHES;
+  /** Whether the segment is not to be opened any more: a process of its own could not read it either. */
+  async bars(folder: string): Promise<boolean> {
+    if ((this.#begun.get(nameOf(folder))?.length ?? 0) < MOST_CRASHES) return false;
+    if (!(await this.#probe(folder))) return true;
+    await this.end(folder);
+    return false;
   }
 
   /** The segment is about to be opened. */

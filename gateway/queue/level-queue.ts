@@ -36,6 +36,8 @@ export interface LevelQueueParts {
   readonly onFatal?: (error: StorageError) => void;
   /** The engine that keeps segments; LevelDB where nothing else is given. */
   readonly engine?: SegmentStore;
+  /** Whether a segment in which three processes ended can be read; asked of a process of its own where nothing else is given. */
+  readonly probe?: (folder: string) => Promise<boolean>;
 }
 
 /** The store-and-forward queue on LevelDB segments. */
@@ -130,7 +132,7 @@ export class LevelQueue implements Queue {
     const totals = new Totals();
     const onWritten = (bytes: number, fsyncs: number) => totals.wrote(bytes, fsyncs);
     const engine = this.#parts.engine ?? new LevelSegments(options.segment, (bytes) => onWritten(bytes, 0));
-    const guard = new CrashGuard(folders.state("opening"), clock);
+    const guard = new CrashGuard(folders.state("opening"), clock, this.#parts.probe);
     const shelf = new Shelf(engine, guard);
     const quarantine = new Quarantine({ dataDir, maxBytes: options.quarantine, log, metrics });
     const lock = new FolderLock(dataDir);

@@ -89,7 +89,7 @@ async function scanSegment(
     segment.ranMs = seal.ranMs ?? 0;
     segment.sealed = true;
     segment.hurt = await isHurt(folder);
-    segment.barred = parts.guard.bars(folder);
+    segment.barred = await parts.guard.bars(folder);
     segment.diskBytes = await folderBytes(folder);
     return segment;
   }
@@ -97,7 +97,7 @@ async function scanSegment(
   if (!(await hasData(folder))) return undefined;
   let { epoch } = parts.identity;
   try {
-    if (parts.guard.bars(folder)) throw new StorageError("three processes ended while they opened it");
+    if (await parts.guard.bars(folder)) throw new StorageError("three processes ended while they opened it");
     await syncFiles(folder);
     await parts.guard.begin(folder);
     const header = await parts.engine.header(folder);

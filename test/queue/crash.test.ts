@@ -16,7 +16,8 @@ async function compiled(folder: string): Promise<string> {
   const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
   const options = ["--noCheck", "--ignoreConfig", "--target", "es2023", "--module", "nodenext", "--types", "node"];
   const to = ["--rewriteRelativeImportExtensions", "--rootDir", ROOT, "--outDir", folder];
-  const build = spawn(execPath, [tsc, ...options, ...to, join(import.meta.dirname, "crash-child.ts")], { cwd: ROOT });
+  const programs = [join(import.meta.dirname, "crash-child.ts"), join(ROOT, "gateway", "queue", "probe-child.ts")];
+  const build = spawn(execPath, [tsc, ...options, ...to, ...programs], { cwd: ROOT });
   expect(await once(build, "exit")).toEqual([0, null]);
   await writeFile(join(folder, "package.json"), JSON.stringify({ type: "module" }));
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));

@@ -50,21 +50,23 @@ async function hashOf(folder: string): Promise<string> {
   return hash.digest("hex");
 }
 
-async function opened(dataDir: string, from: "oldest" | "now" = "oldest") {
-  const queue = await startedQueue(dataDir);
-  await queue.open("up", reader(["#"], { from }));
+const guilty = () => Promise.resolve(false);
+
+async function opened(dataDir: string, probe: (folder: string) => Promise<boolean> = guilty) {
+  const queue = await startedQueue(dataDir, { probe });
+  await queue.open("up", reader());
   return queue;
 }
 
 describe("the breaker of crash loops", () => {
   async function crashed(dataDir: string, segment: string, times: number, clock = testClock): Promise<CrashGuard> {
     for (let n = 0; n < times; n++) {
-      const guard = new CrashGuard(join(dataDir, "state", "opening"), clock);
+      const guard = new CrashGuard(join(dataDir, "state", "opening"), clock, guilty);
       await guard.start();
       await guard.begin(segment);
       await guard.close();
     }
-    const guard = new CrashGuard(join(dataDir, "state", "opening"), clock);
+    const guard = new CrashGuard(join(dataDir, "state", "opening"), clock, guilty);
     await guard.start();
     await guard.close();
     return guard;
@@ -74,7 +76,7 @@ describe("the breaker of crash loops", () => {
     const dataDir = await stored();
     const [, segment = ""] = await segmentsOf(dataDir);
     await crashed(dataDir, segment, 3);
-    const queue = await opened(dataDir);
+    const queue = await opened(dataDir, guilty);
     const [gap, ...more] = queue.gaps("up");
     expect(gap).toMatchObject({ reason: "damaged", exact: true });
     expect(more).toEqual([]);
@@ -89,22 +91,31 @@ describe("the breaker of crash loops", () => {
     const segment = (await segmentsOf(dataDir)).at(-1) ?? "";
     await rm(join(segment, "SEAL.json"));
     await crashed(dataDir, segment, 3);
-    const queue = await opened(dataDir);
+    const queue = await opened(dataDir, guilty);
     expect(queue.gaps("up")).toMatchObject([{ reason: "damaged", exact: false, to: COUNT }]);
+  });
+
+  it("keeps one that a process of its own can read: the three were killed by others", async () => {
+    const dataDir = await stored();
+    const [, segment = ""] = await segmentsOf(dataDir);
+    await crashed(dataDir, segment, 3);
+    const queue = await opened(dataDir, () => Promise.resolve(true));
+    expect(queue.gaps("up")).toEqual([]);
+    expect(await readMany(queue, "up", "telemetry", COUNT)).toHaveLength(COUNT);
   });
 
   it("does nothing after two, after a reading that came to its end, after ten minutes, after a restart of the machine", async () => {
     const dataDir = await stored();
     const [, segment = ""] = await segmentsOf(dataDir);
-    expect((await crashed(dataDir, segment, 2)).bars(segment)).toBe(false);
+    expect(await (await crashed(dataDir, segment, 2)).bars(segment)).toBe(false);
     const fine = await opened(dataDir);
     await readMany(fine, "up", "telemetry", COUNT);
     await fine.close();
-    expect((await crashed(dataDir, segment, 2)).bars(segment)).toBe(false);
-    expect((await crashed(dataDir, segment, 1)).bars(segment)).toBe(true);
+    expect(await (await crashed(dataDir, segment, 2)).bars(segment)).toBe(false);
+    expect(await (await crashed(dataDir, segment, 1)).bars(segment)).toBe(true);
     const later = { ...testClock, now: () => ({ ...testClock.now(), monoMs: performance.now() + 600_001 }) };
-    expect((await crashed(dataDir, segment, 0, later)).bars(segment)).toBe(false);
-    expect((await crashed(dataDir, segment, 0, { ...testClock, bootId: "other" })).bars(segment)).toBe(false);
+    expect(await (await crashed(dataDir, segment, 0, later)).bars(segment)).toBe(false);
+    expect(await (await crashed(dataDir, segment, 0, { ...testClock, bootId: "other" })).bars(segment)).toBe(false);
   });
 
   it("lives with a file that is damaged or a folder", async () => {
@@ -113,7 +124,7 @@ describe("the breaker of crash loops", () => {
     for (const text of ["", "{", "[]\n", '{"boot":1,"begun":{"a":"b"}}\n']) {
       await rm(join(dataDir, "state", "opening"), { recursive: true, force: true });
       await writeFile(join(dataDir, "state", "opening"), text);
-      expect((await crashed(dataDir, "x/y", 0)).bars("x/y")).toBe(false);
+      expect(await (await crashed(dataDir, "x/y", 0)).bars("x/y")).toBe(false);
     }
   });
 });
@@ -264,7 +275,9 @@ describe("state that was damaged", () => {
   it("of uplinks: one that would begin now is owed everything, since it may have been there before", async () => {
     const dataDir = await stored();
     await rm(join(dataDir, "state", "uplinks"));
-    expect(await readMany(await opened(dataDir, "now"), "up", "telemetry", COUNT)).toHaveLength(COUNT);
+    const queue = await startedQueue(dataDir);
+    await queue.open("up", reader(["#"], { from: "now" }));
+    expect(await readMany(queue, "up", "telemetry", COUNT)).toHaveLength(COUNT);
   });
 
   it("folders and files in each other's places are set aside", async () => {
