@@ -24,7 +24,6 @@ const KEYS: Readonly<Record<string, string>> = {
   "links[].devices[].parse": 'it belongs to the serial driver; remove "parse"',
   "links[].devices[].learn": 'remove "learn"',
   "links[].devices[].tags[].field": 'it belongs to the serial driver; remove "field"',
-  "links[].devices[].tags[].writable": 'tags are only read; remove "writable"',
   "uplinks[].accept": 'nothing comes down from an uplink; remove "accept"',
   "uplinks[].maxBacklog": 'the queue as a whole is bounded by queue.maxBytes; remove "maxBacklog"',
   "uplinks[].encoder": 'records are sent as JSON values; remove "encoder"',
@@ -38,7 +37,6 @@ const KEYS: Readonly<Record<string, string>> = {
 const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "broker.listeners[].type": { tls: "use tcp", ws: "use tcp", wss: "use tcp" },
   "links[].driver": { serial: "use modbus or simulated" },
-  "links[].transport.type": { "rtu-over-tcp": "use tcp or rtu", udp: "use tcp or rtu", ascii: "use tcp or rtu" },
   "uplinks[].type": { kafka: "use mqtt", rabbitmq: "use mqtt", activemq: "use mqtt", zeromq: "use mqtt" },
   "uplinks[].order": { strict: "use fifo or live-first" },
 };
