@@ -12,8 +12,8 @@ export function standIns(question: Question, most: number): Question[] {
   const step = bits ? 8 : 1;
   const whole = dataBytes(question) / (bits ? 1 : 2);
   const limit = Math.min(most, bits ? MAX_BITS : MAX_REGISTERS);
-  return [whole + 1, whole + 2]
-    .map((size) => size * step)
+  return [1, 2, 3, 4]
+    .map((more) => (whole + more) * step)
     .flatMap((size) => [
       { ...question, count: size },
       { ...question, address: address + count - size, count: size },
