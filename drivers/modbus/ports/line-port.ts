@@ -13,6 +13,8 @@ export interface LinePortOptions {
   readonly windows: LateWindows;
   /** Whether the channel gives a stream, in which frames may be cut anywhere; else each chunk is a datagram. */
   readonly stream: boolean;
+  /** Monotonic milliseconds. */
+  readonly now?: () => number;
 }
 
 const SLOT = 1;
@@ -27,6 +29,7 @@ export class LinePort extends StrictPort {
   readonly #silenceMs: number;
   readonly #stream: boolean;
   readonly #debts: Debts;
+  readonly #now: () => number;
   #received: Buffer = Buffer.alloc(0);
   #sent: Buffer = Buffer.alloc(0);
   /** Whether the last question came back before its answer. */
@@ -44,6 +47,7 @@ export class LinePort extends StrictPort {
     this.#silenceMs = options.silenceMs;
     this.#stream = options.stream;
     this.#debts = new Debts(options.windows);
+    this.#now = options.now ?? (() => performance.now());
   }
 
   write(frame: Buffer): void {
@@ -53,7 +57,7 @@ export class LinePort extends StrictPort {
   forget(slot: number): Buffer | undefined {
     const ask = this.asked.get(slot);
     if (!ask) return undefined;
-    this.#debts.add(ask, performance.now());
+    this.#debts.add(ask, this.#now());
     if (this.#isAnswerBegun(0)) this.count("truncated");
     else this.#drop();
     this.#received = Buffer.alloc(0);
@@ -63,7 +67,7 @@ export class LinePort extends StrictPort {
   }
 
   confusion(ask: Ask): Confusion {
-    return this.#debts.confusedMs(ask, performance.now());
+    return this.#debts.confusedMs(ask, this.#now());
   }
 
   protected override async finish(channel: Channel | undefined, opening: Promise<void>): Promise<void> {
@@ -74,7 +78,7 @@ export class LinePort extends StrictPort {
   }
 
   protected take(chunk: Buffer): void {
-    this.#quietFromMs = performance.now() + this.#silenceMs;
+    this.#quietFromMs = this.#now() + this.#silenceMs;
     this.#received = Buffer.concat([this.#received, chunk]).subarray(-this.#framing.maxReceived);
     if (this.#isEchoBegun()) return;
     this.#cutEcho();
@@ -107,7 +111,7 @@ export class LinePort extends StrictPort {
   }
 
   async #send(bytes: Buffer, ask: Ask | undefined): Promise<void> {
-    const waitMs = this.#quietFromMs - performance.now();
+    const waitMs = this.#quietFromMs - this.#now();
     if (waitMs > 0) await pause(Math.ceil(waitMs));
     await this.channel?.flush?.();
     if (!this.isOpen || !ask || this.#ask !== ask) return;
@@ -132,13 +136,13 @@ export class LinePort extends StrictPort {
     if (taken && ask && !echoes(ask)) this.#hearsItself = this.#echoSeen && this.#framing.hearsItself;
     if (ask && found === "exception" && this.#owes(ask)) this.#refusal = withCrc(body);
     else if (taken) this.settle(SLOT, withCrc(body), found);
-    else if (this.#debts.pay(body, performance.now())) this.count("late");
+    else if (this.#debts.pay(body, this.#now())) this.count("late");
     // Not the end of waiting: the answer itself may still come, and must then not meet the next question.
     else this.count(found === "malformed" ? "malformed" : "foreign");
   }
 
   #owes({ unit, functionCode }: Ask): boolean {
-    return this.#debts.owesFunction(unit, functionCode, performance.now());
+    return this.#debts.owesFunction(unit, functionCode, this.#now());
   }
 
   /** On a line that hears itself the question comes back first; until it is whole it is not looked into. */
