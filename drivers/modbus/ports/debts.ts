@@ -4,6 +4,8 @@ interface Debt {
   readonly functionCode: number;
   readonly shape: string;
   readonly atMs: number;
+  /** Something came that looks like it. */
+  came: boolean;
 }
 
 /** How long an answer that did not come may still come, in milliseconds. */
@@ -16,8 +18,8 @@ export interface LateWindows {
 
 /**
  * Answers that units still owe where nothing but unit, function and length tells one answer from another. An owed answer
- * stays owed until it came or its window has passed; answers to other questions prove nothing, because not every far side
- * answers in order.
+ * stays owed until its window has passed: answers to other questions prove nothing, because not every far side answers in
+ * order, and what looks like the owed answer may be another's, or come twice.
  */
 export class Debts {
   readonly #windows: LateWindows;
@@ -28,7 +30,7 @@ export class Debts {
   }
 
   add(ask: Ask, nowMs: number): void {
-    const debt = { functionCode: ask.functionCode, shape: shapeOf(ask), atMs: nowMs };
+    const debt = { functionCode: ask.functionCode, shape: shapeOf(ask), atMs: nowMs, came: false };
     this.#byUnit.set(ask.unit, [...this.#of(ask.unit, nowMs), debt]);
   }
 
@@ -49,25 +51,14 @@ export class Debts {
   }
 
   /** A frame that nobody waits for. @returns whether it was owed. */
-  pay(body: Buffer, nowMs: number): boolean {
-    const unit = body[0] ?? 0;
-    const owed = this.#of(unit, nowMs);
+  came(body: Buffer, nowMs: number): boolean {
     const code = body[1] ?? 0;
     const shape = shapeOfBody(body);
-    const refused = owed.filter((debt) => debt.functionCode === (code & 0x7f));
-    if (code & 0x80) {
-      // Which of several it refuses cannot be known.
-      if (refused.length === 1)
-        this.#byUnit.set(
-          unit,
-          owed.filter((debt) => debt !== refused[0]),
-        );
-      return refused.length > 0;
-    }
-    const index = owed.findIndex((debt) => debt.shape === shape);
-    if (index === -1) return false;
-    owed.splice(index, 1);
-    return true;
+    const owed = this.#of(body[0] ?? 0, nowMs).find(
+      (debt) => !debt.came && (code & 0x80 ? debt.functionCode === (code & 0x7f) : debt.shape === shape),
+    );
+    if (owed) owed.came = true;
+    return owed !== undefined;
   }
 
   #of(unit: number, nowMs: number): Debt[] {

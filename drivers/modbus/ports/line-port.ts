@@ -136,7 +136,7 @@ export class LinePort extends StrictPort {
     if (taken && ask && !echoes(ask)) this.#hearsItself = this.#echoSeen && this.#framing.hearsItself;
     if (ask && found === "exception" && this.#owes(ask)) this.#refusal = withCrc(body);
     else if (taken) this.settle(SLOT, withCrc(body), found);
-    else if (this.#debts.pay(body, this.#now())) this.count("late");
+    else if (this.#debts.came(body, this.#now())) this.count("late");
     // Not the end of waiting: the answer itself may still come, and must then not meet the next question.
     else this.count(found === "malformed" ? "malformed" : "foreign");
   }

@@ -91,7 +91,7 @@ describe.each(Object.entries(FAR_SIDES))("modbus over %s", (name, open) => {
   driverContract(name, async () => {
     const { server, transport, nowhere } = await open(units());
     return {
-      driver: driverOf({ transport, timeout: "200ms" }),
+      driver: driverOf({ transport, timeout: "100ms" }),
       unreachable: driverOf({ transport: nowhere }),
       device: A,
       silent: deviceOf({ unit: 2 }, { a: word(0) }),
