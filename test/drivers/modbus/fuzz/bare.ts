@@ -34,7 +34,8 @@ export async function fuzzBare(kind: "tcp" | "rtu", deliveries: number, random: 
 
 async function withFakeTime(kind: "tcp" | "rtu", deliveries: number, random: Random): Promise<Tally> {
   const tally = newTally();
-  const far = new FarSide(kind, random);
+  let nowMs = 0;
+  const far = new FarSide(kind, random, () => nowMs);
   let { modbus, socket } = connect(kind);
   let unanswered = 0;
   let heard: Parameters<typeof judge>[4] | undefined;
@@ -69,6 +70,7 @@ async function withFakeTime(kind: "tcp" | "rtu", deliveries: number, random: Ran
       tally.crashes++;
     }
     unanswered = open ? unanswered + 1 : 0;
+    nowMs += random.whole(0, 50);
     vi.advanceTimersByTime(TIMEOUT_MS + 1);
     open = false;
     if (unanswered === DEAF_QUESTIONS) {

@@ -5,6 +5,9 @@ interface Reply {
   readonly question: WireQuestion;
   readonly frame: Buffer;
 }
+interface Owed extends Reply {
+  readonly atMs: number;
+}
 
 /** What goes onto the wire for one question. */
 export interface Delivery {
@@ -15,23 +18,30 @@ export interface Delivery {
 const LATE = [1, 2, 255, 256, 257];
 const REMEMBERED = 300;
 
+/** Without ids, an answer later than this is told from a right one by nobody. */
+export const LATE_MS = 1000;
+
 /** Answers questions in every wrong way there is, and sometimes rightly. */
 export class FarSide {
   readonly #kind: WireKind;
   readonly #random: Random;
   /** Answers that were never sent, the latest last. */
-  #owed: Reply[] = [];
+  #owed: Owed[] = [];
+  readonly #now: () => number;
   deliveries = 0;
 
-  constructor(kind: WireKind, random: Random) {
+  constructor(kind: WireKind, random: Random, now: () => number) {
     this.#kind = kind;
+    this.#now = now;
     this.#random = random;
   }
 
-  /** Frames that are, at this moment, right answers to older questions. */
+  /** Frames that are, at this moment, late answers to older questions which a client can tell. */
   get owed(): () => readonly Buffer[] {
     const owed = this.#owed;
-    return () => owed.map((reply) => reply.frame);
+    const hasIds = this.#kind === "tcp" || this.#kind === "udp";
+    const sinceMs = hasIds ? Number.NEGATIVE_INFINITY : this.#now() - LATE_MS;
+    return () => owed.filter((reply) => reply.atMs > sinceMs).map((reply) => reply.frame);
   }
 
   /** So much time has passed that nothing late comes any more. */
@@ -44,7 +54,7 @@ export class FarSide {
     const question = readQuestion(this.#kind, asked);
     const frame = this.#frame(question, question.id);
     const { bytes, sent } = this.#spoil({ question, frame }, asked);
-    if (!sent) this.#owed = [...this.#owed, { question, frame }].slice(-REMEMBERED);
+    if (!sent) this.#owed = [...this.#owed, { question, frame, atMs: this.#now() }].slice(-REMEMBERED);
     return { question, chunks: this.#cut(bytes) };
   }
 

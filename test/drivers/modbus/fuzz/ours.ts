@@ -10,11 +10,11 @@ import { rtuFraming } from "../../../../drivers/modbus/ports/rtu-framing.ts";
 import type { Question } from "../../../../drivers/modbus/wire.ts";
 import { NotConnectedError } from "../../../../gateway/core/errors.ts";
 import type { Random } from "../../../support/random.ts";
-import { FarSide } from "./far-side.ts";
+import { FarSide, LATE_MS } from "./far-side.ts";
 import { judge, newTally, someQuestion, type Tally } from "./tally.ts";
 import type { WireKind, WireQuestion } from "./wires.ts";
 
-const WINDOWS = { closedMs: 1000, waryMs: 30_000 };
+const WINDOWS = { closedMs: LATE_MS, waryMs: 30_000 };
 
 /** A wire to a far side in this process; answers come in a later turn, as they do from a socket. */
 class MemoryChannel implements Channel {
@@ -48,8 +48,8 @@ class MemoryChannel implements Channel {
 /** Asks until the far side has answered so often, in its way. */
 export async function fuzzOurs(kind: WireKind, deliveries: number, random: Random): Promise<Tally> {
   const tally = newTally();
-  const far = new FarSide(kind, random);
   let nowMs = 0;
+  const far = new FarSide(kind, random, () => nowMs);
   let channel: MemoryChannel | undefined;
   const openChannel: OpenChannel = (events) => {
     channel = new MemoryChannel(far, events);

@@ -7,7 +7,7 @@ export interface Tally {
   right: number;
   /** Wrong values that were taken although the standard lets a client tell. */
   wrong: number;
-  /** Wrong values in frames with which nothing is wrong: noise has hit the data, and nothing protects it. */
+  /** Wrong values in frames with which nothing is wrong: noise hit data that nothing protects, or the answer was too late. */
   hidden: number;
   /** Things thrown that are no answer to a question. */
   crashes: number;
