@@ -76,11 +76,11 @@ export class FarSide {
       case 4:
         return { bytes: Buffer.concat([frame, frame]), sent: true };
       case 5:
-        return { bytes: this.#late(), sent: false };
+        return { bytes: this.#late(reply.question), sent: false };
       case 6:
-        return { bytes: Buffer.concat([this.#late(), frame]), sent: true };
+        return { bytes: Buffer.concat([this.#late(reply.question), frame]), sent: true };
       case 7:
-        return { bytes: Buffer.concat([frame, this.#late()]), sent: true };
+        return { bytes: Buffer.concat([frame, this.#late(reply.question)]), sent: true };
       case 8:
         return { bytes: this.#misdirected(reply.question), sent: true };
       case 9:
@@ -105,11 +105,16 @@ export class FarSide {
     return frameOf(this.#kind, id, Buffer.concat([head, contentOf(question)]));
   }
 
-  /** An answer that was never sent; on TCP preferably so many questions old that small counters wrap. */
-  #late(): Buffer {
+  /**
+   * An answer that was never sent: one that looks like the right one where there is such a one, or, on TCP, preferably so
+   * many questions old that small counters wrap.
+   */
+  #late(to: WireQuestion): Buffer {
     const back = LATE[this.#random.whole(0, LATE.length - 1)] ?? 1;
-    const index = Math.max(0, this.#owed.length - back);
-    const late = this.#owed[index];
+    const alike = this.#owed.findLast(
+      ({ question }) => question.unit === to.unit && question.code === to.code && bytesOf(question) === bytesOf(to),
+    );
+    const late = (this.#random.chance(0.5) ? alike : undefined) ?? this.#owed[Math.max(0, this.#owed.length - back)];
     this.#owed = this.#owed.filter((reply) => reply !== late);
     return late?.frame ?? Buffer.alloc(0);
   }
