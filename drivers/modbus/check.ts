@@ -1,8 +1,9 @@
 import type { z } from "zod";
 import { AREAS } from "./address.ts";
-import { settledTree } from "./options.ts";
+import { hasIds, settledTree, type Transport } from "./options.ts";
 import { parseHole } from "./plan/hole.ts";
 import { type Point, pointOf } from "./point.ts";
+import { writableFaults } from "./write/writable.ts";
 
 export interface Fault {
   readonly path: readonly (string | number)[];
@@ -30,18 +31,31 @@ export function checkLink(link: unknown): Fault[] {
   ];
 }
 
-function checkTransport({ transport }: Link): Fault[] {
+function checkTransport({ transport, inFlight, guard }: Link): Fault[] {
+  const faults: Fault[] = [];
   if (transport.type === "rtu" && transport.dataBits !== 8) {
-    return [{ path: ["transport", "dataBits"], message: "rtu sends bytes of 8 bits: remove dataBits, or set 8" }];
+    faults.push({ path: ["transport", "dataBits"], message: "rtu sends bytes of 8 bits: remove dataBits, or set 8" });
   }
-  return [];
+  if (inFlight > 1 && !hasIds(transport)) {
+    const why =
+      transport.type === "tcp" || transport.type === "udp" ? "with ignoreTransactionId" : `on ${transport.type}`;
+    const message = `${why} nothing tells the answers to several questions apart: remove inFlight, or set 1`;
+    faults.push({ path: ["inFlight"], message });
+  }
+  if (inFlight > 1 && guard > 0) {
+    faults.push({
+      path: ["guard"],
+      message: "there is no pause between questions asked at once: remove guard, or inFlight",
+    });
+  }
+  return faults;
 }
 
-function checkUnit(unit: number, transport: "tcp" | "rtu"): string[] {
-  if (transport === "rtu" && unit === 0)
-    return ["unit 0 is everybody on a serial line and never answers: use 1 to 247"];
-  if (unit <= 247 || (transport === "tcp" && unit === 255)) return [];
-  return [`unit ${unit} is reserved: use 1 to 247${transport === "tcp" ? ", or 255 for the device itself" : ""}`];
+function checkUnit(unit: number, transport: Transport["type"]): string[] {
+  const addressed = transport === "tcp" || transport === "udp";
+  if (!addressed && unit === 0) return ["unit 0 is everybody on a serial line and never answers: use 1 to 247"];
+  if (unit <= 247 || (addressed && unit === 255)) return [];
+  return [`unit ${unit} is reserved: use 1 to 247${addressed ? ", or 255 for the device itself" : ""}`];
 }
 
 function checkTags(device: Device): Fault[] {
@@ -52,6 +66,7 @@ function checkTags(device: Device): Fault[] {
   for (const [index, tag] of device.tags.entries()) {
     const { point, faults: own } = pointOf(tag);
     faults.push(...own.map((fault) => ({ ...fault, path: [index, ...fault.path] })));
+    if (point) faults.push(...writableFaults(tag, point).map((message) => ({ path: [index, "writable"], message })));
     if (point && !AREAS[point.address.area].bits && point.count > device.maxRegisters) {
       const message = `${tag.type} needs ${point.count} registers in one answer, but maxRegisters of the device is ${device.maxRegisters}`;
       faults.push({ path: [index, "type"], message });

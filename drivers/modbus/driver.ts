@@ -1,50 +1,49 @@
-import type { Device, Driver, DriverContext, Profile, Request, Tag } from "../../gateway/core/driver.ts";
+import type {
+  Device,
+  Driver,
+  DriverContext,
+  Profile,
+  Request,
+  Tag,
+  TagWrite,
+  WriteResult,
+} from "../../gateway/core/driver.ts";
 import { TimeoutError } from "../../gateway/core/driver.ts";
-import { ConfigError, messageOf, NotConnectedError } from "../../gateway/core/errors.ts";
+import { NotConnectedError } from "../../gateway/core/errors.ts";
 import type { Sample } from "../../gateway/core/sample.ts";
 import { AREAS } from "./address.ts";
-import { ExceptionError, ModbusClient } from "./client.ts";
+import { type AskOptions, ExceptionError, ModbusClient } from "./client.ts";
 import type { Decoded } from "./codec/codec.ts";
+import { type Ask, commandMs, isCommand } from "./command.ts";
 import type { Learner } from "./learn/learner.ts";
 import { Learners } from "./learn/learners.ts";
-import { type LinkOptions, readDevice } from "./options.ts";
+import { type DeviceOptions, hasIds, isSerial, type LinkOptions, readDevice } from "./options.ts";
 import { planReads, pointOfTag } from "./plan/plan.ts";
 import { ReadRequest, type TaggedPoint } from "./plan/request.ts";
 import { readRegisters } from "./point.ts";
+import { newPort } from "./ports/new-port.ts";
 import { MalformedAnswerError, type StrictPort } from "./ports/port.ts";
-import { TcpPort } from "./ports/tcp.ts";
+import { refusal } from "./refusal.ts";
 import { type Question, questionOf, wireMs } from "./wire.ts";
+import { Writer } from "./write/writer.ts";
 
-/** The words of MODBUS Application Protocol V1.1b3, 7. */
-const EXCEPTIONS: Readonly<Record<number, string>> = {
-  1: "illegal function",
-  2: "illegal data address",
-  3: "illegal data value",
-  4: "server device failure",
-  5: "acknowledge: answer comes later",
-  6: "server device busy",
-  7: "negative acknowledge",
-  8: "memory parity error",
-  10: "gateway path unavailable",
-  11: "gateway target device failed to respond",
-};
 const TARGET_SILENT = 11;
 
-/** The least time a late answer on a serial line is reckoned with. */
-const LATE_MS = 1000;
-
-/** Modbus over one TCP session or one serial line. */
+/** Modbus over one TCP session, one UDP socket or one serial line. */
 export class ModbusDriver implements Driver {
-  readonly concurrency = 1;
+  readonly concurrency: number;
   readonly #options: LinkOptions;
   readonly #context: DriverContext;
+  readonly #devices = new WeakMap<Device, DeviceOptions>();
   #known: Learners | undefined;
+  #maskless = new Set<number>();
   #client: ModbusClient | undefined;
   #connecting = new AbortController();
 
   constructor(options: LinkOptions, context: DriverContext) {
     this.#options = options;
     this.#context = context;
+    this.concurrency = hasIds(options.transport) ? options.inFlight : 1;
   }
 
   plan(device: Device, tags: readonly Tag[], profile: Profile): ReadRequest[] {
@@ -63,9 +62,13 @@ export class ModbusDriver implements Driver {
     await this.#client?.close();
     const port = await this.#newPort();
     if (closed.signal.aborted) throw new NotConnectedError("closed while connecting");
-    const client = new ModbusClient(port);
+    const { connectTimeout, guard, pauseAfterConnect } = this.#options;
+    const client = new ModbusClient(port, { guardMs: guard });
     this.#client = client;
-    await client.open(this.#options.connectTimeout, AbortSignal.any([signal, closed.signal]));
+    this.#maskless = new Set();
+    const bound = AbortSignal.any([signal, closed.signal]);
+    await client.open(connectTimeout, bound);
+    await client.pause(pauseAfterConnect, bound);
     this.#learners.reconnected();
   }
 
@@ -76,7 +79,7 @@ export class ModbusDriver implements Driver {
     const startMs = clock.now().monoMs;
     let answer: Buffer | string;
     try {
-      answer = await this.#ask(request.question, request.timeoutMs, signal, learner);
+      answer = await this.#ask(request.question, request.device, signal, learner);
       learner?.answered(request, clock.now().monoMs - startMs - this.#onWireMs(request.question));
     } catch (error) {
       learn(learner, request, error);
@@ -94,15 +97,27 @@ export class ModbusDriver implements Driver {
 
   /** One register or bit of the device's first tag. A refusal shows that it is alive. */
   async probe(device: Device, signal: AbortSignal): Promise<void> {
-    const { unit, timeout } = readDevice(device.options);
+    const { unit } = this.#optionsOf(device);
     const [first] = device.tags;
     const { area, index } = first ? pointOfTag(device, first).address : { area: "holding" as const, index: 0 };
     try {
-      await this.#ask(questionOf(unit, area, index, 1), timeout, signal);
+      await this.#ask(questionOf(unit, area, index, 1), device, signal);
     } catch (error) {
       refusal(error);
     }
     this.#learners.of(device)?.heard();
+  }
+
+  /** As `Writer` says. @throws as `read`, when nothing was written yet; later a fault is in the results. */
+  async write(device: Device, writes: readonly TagWrite[], signal: AbortSignal): Promise<WriteResult[]> {
+    signal.throwIfAborted();
+    const parts = {
+      client: this.#connected(),
+      bounds: (ask: Ask) => this.#bounds(ask, device, signal),
+      signal,
+      maskless: this.#maskless,
+    };
+    return await new Writer(parts, device, this.#optionsOf(device)).write(writes);
   }
 
   async close(): Promise<void> {
@@ -115,45 +130,47 @@ export class ModbusDriver implements Driver {
     return this.#known;
   }
 
-  async #ask(
-    question: Question,
-    timeoutMs: number | undefined,
-    signal: AbortSignal,
-    learner?: Learner,
-  ): Promise<Buffer> {
+  async #ask(question: Question, device: Device, signal: AbortSignal, learner?: Learner): Promise<Buffer> {
     signal.throwIfAborted();
+    return await this.#connected().ask(question, this.#bounds(question, device, signal, learner));
+  }
+
+  #connected(): ModbusClient {
     if (!this.#client) throw new NotConnectedError("not connected");
-    const configuredMs = timeoutMs ?? this.#options.timeout;
+    return this.#client;
+  }
+
+  /** Read once: every question needs them. */
+  #optionsOf(device: Device): DeviceOptions {
+    const known = this.#devices.get(device);
+    if (known) return known;
+    const options = readDevice(device.options);
+    this.#devices.set(device, options);
+    return options;
+  }
+
+  #bounds(ask: Ask, device: Device, signal: AbortSignal, learner?: Learner): AskOptions {
+    const options = this.#optionsOf(device);
+    const configuredMs = options.timeout ?? this.#options.timeout;
     const waitMs = learner?.timeoutMs(configuredMs) ?? configuredMs;
-    return await this.#client.ask(question, { timeoutMs: waitMs + this.#onWireMs(question), signal });
+    const most = ask.functionCode <= 2 ? options.maxCoils : options.maxRegisters;
+    return { timeoutMs: waitMs + this.#onWireMs(ask), signal, most };
   }
 
   /** What a unit cannot be blamed for. */
-  #onWireMs(question: Question): number {
+  #onWireMs(ask: Ask): number {
     const { transport } = this.#options;
-    return "baud" in transport ? wireMs(transport, question) : 0;
+    if (!isSerial(transport)) return 0;
+    return isCommand(ask) ? commandMs(transport, ask) : wireMs(transport, ask);
   }
 
   async #newPort(): Promise<StrictPort> {
-    const { timeout, transport } = this.#options;
     const { link, metrics } = this.#context;
     const frames = metrics.counter("millrace_modbus_frames_total", "Modbus frames received, by what became of them.", [
       "link",
       "kind",
     ]);
-    const count = (kind: string) => frames.inc({ link, kind });
-    if (transport.type === "tcp") return new TcpPort(transport, count);
-    const { RtuPort } = await loadRtu();
-    return new RtuPort(transport, Math.max(LATE_MS, 2 * timeout), count);
-  }
-}
-
-/** Loaded when first needed, so that a gateway without serial lines needs no native library for them. */
-async function loadRtu(): Promise<typeof import("./ports/rtu.ts")> {
-  try {
-    return await import("./ports/rtu.ts");
-  } catch (error) {
-    throw new ConfigError(`serial ports cannot be used on this machine: ${messageOf(error)}`, { cause: error });
+    return await newPort(this.#options, (kind) => frames.inc({ link, kind }));
   }
 }
 
@@ -163,19 +180,6 @@ function learn(learner: Learner | undefined, request: ReadRequest, error: unknow
   } else if (error instanceof TimeoutError || error instanceof MalformedAnswerError) {
     learner?.silent(request);
   }
-}
-
-/**
- * The reason for `bad`, where the unit itself answered.
- * @throws what it is given in every other case; TimeoutError when a gateway says that the unit behind it is silent, so
- * that this counts as the silence it is.
- */
-function refusal(error: unknown): string {
-  if (error instanceof MalformedAnswerError) return "malformed answer";
-  if (!(error instanceof ExceptionError)) throw error;
-  const reason = EXCEPTIONS[error.exceptionCode] ?? error.message;
-  if (error.exceptionCode === TARGET_SILENT) throw new TimeoutError(reason, { cause: error });
-  return reason;
 }
 
 function valueIn(answer: Buffer, { point }: TaggedPoint, question: Question): Decoded {

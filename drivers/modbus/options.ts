@@ -21,40 +21,51 @@ export const written: Times = {
 };
 export const parsed: Times = { withDefault: () => z.number(), optional: () => z.number().optional() };
 
-const PLANNED = ["rtu-over-tcp", "udp", "ascii"];
-
 const portNumber = z.number().int().max(65_535);
 
-const rtuShape = {
-  type: z.literal("rtu"),
+const lineShape = (dataBits: 7 | 8) => ({
   path: z.string().min(1).describe("Serial port; /dev/serial/by-id/… keeps its name."),
   baud: z.number().int().min(300).max(4_000_000).default(19_200).describe("Bits per second."),
   parity: z.enum(["even", "none", "odd"]).default("even").describe("Parity bit."),
   dataBits: z
     .union([z.literal(8), z.literal(7)])
-    .default(8)
-    .describe("Data bits of a character; RTU needs 8."),
+    .default(dataBits)
+    .describe("Data bits of a character; RTU needs 8, ASCII mostly has 7."),
   stopBits: z
     .union([z.literal(1), z.literal(2)])
     .optional()
     .describe("Stop bits; without it 1, or 2 when there is no parity bit."),
-};
+});
 
 /** @param leastPort 0 where the port is listened on, and 0 takes a free one. */
 export function transportSchema(leastPort: 0 | 1) {
-  const tcp = z.strictObject({
-    type: z.literal("tcp"),
-    host: leastPort === 0 ? z.string().min(1).default("127.0.0.1") : z.string().min(1).describe("Name or address."),
-    port: portNumber.min(leastPort).default(502).describe("TCP port."),
-  });
-  return z.discriminatedUnion("type", [tcp, z.strictObject(rtuShape)], { error: refuseTransport });
-}
-
-function refuseTransport(issue: { readonly input?: unknown }): string {
-  const { input } = issue;
-  const type = typeof input === "object" && input !== null && "type" in input ? String(input.type) : undefined;
-  if (type !== undefined && PLANNED.includes(type)) return `transport ${type} is not in this version: use tcp or rtu`;
-  return "a transport has the type tcp or rtu, such as { type: tcp, host: 192.0.2.10 }";
+  const host =
+    leastPort === 0 ? z.string().min(1).default("127.0.0.1") : z.string().min(1).describe("Name or address.");
+  const port = portNumber.min(leastPort);
+  const withIds = {
+    host,
+    port: port.default(502).describe("Port."),
+    ignoreTransactionId: z
+      .boolean()
+      .default(false)
+      .describe("For gateways that answer with a wrong transaction id: answers are told apart as on a serial line."),
+  };
+  const tunnel = { host, port: port.describe("TCP port of the serial device server.") };
+  return z.discriminatedUnion(
+    "type",
+    [
+      z.strictObject({ type: z.literal("tcp"), ...withIds }),
+      z.strictObject({ type: z.literal("udp"), ...withIds }),
+      z.strictObject({ type: z.literal("rtu"), ...lineShape(8) }),
+      z.strictObject({ type: z.literal("rtu-over-tcp"), ...tunnel }),
+      z.strictObject({ type: z.literal("ascii"), ...lineShape(7) }),
+      z.strictObject({ type: z.literal("ascii-over-tcp"), ...tunnel }),
+    ],
+    {
+      error:
+        "a transport has the type tcp, udp, rtu, rtu-over-tcp, ascii or ascii-over-tcp, such as { type: tcp, host: 192.0.2.10 }",
+    },
+  );
 }
 
 function isHole(text: string): boolean {
@@ -73,12 +84,25 @@ function linkShape(times: Times) {
       .withDefault("1s", 10)
       .describe("How long a unit may take to answer, beside the time its answer is on the wire."),
     connectTimeout: times.withDefault("3s", 10).describe("How long connecting may take."),
+    pauseAfterConnect: times
+      .withDefault("0ms", 0)
+      .describe("Pause between connecting and the first question, for devices that are deaf at first."),
+    guard: times
+      .withDefault("0ms", 0)
+      .describe("Least pause between an answer and the next question, beside the silence that RTU demands."),
+    inFlight: z
+      .number()
+      .int()
+      .min(1)
+      .max(16)
+      .default(1)
+      .describe("Questions at once, on tcp and udp, for devices that allow it; answers may come in any order."),
   };
 }
 
 function deviceShape(times: Times) {
   return {
-    unit: z.number().int().min(0).max(255).describe("Unit id: 1 to 247; on tcp also 0 and 255."),
+    unit: z.number().int().min(0).max(255).describe("Unit id: 1 to 247; on tcp and udp also 0 and 255."),
     maxRegisters: z
       .number()
       .int()
@@ -157,7 +181,23 @@ export const tagSchema = z.strictObject({
     .optional()
     .describe("Factor."),
   offset: finite.optional().describe("Added after the factor."),
-  writable: z.never({ error: "not in this version: tags are only read; remove it" }).optional(),
+  writable: z
+    .union(
+      [
+        z.boolean(),
+        z.strictObject({
+          min: finite.optional().describe("Least value that is written."),
+          max: finite.optional().describe("Greatest value that is written."),
+          verify: z
+            .boolean()
+            .default(true)
+            .describe("Read back what was written; not for registers that change by themselves."),
+        }),
+      ],
+      { error: "writable is true, or has min, max and verify, such as { min: 0, max: 300 }" },
+    )
+    .optional()
+    .describe("Whether the value may be written, and within which bounds."),
 });
 
 const settledLink = z.object(linkShape(parsed));
@@ -170,6 +210,19 @@ export type TagOptions = z.infer<typeof settledTag>;
 export type Transport = LinkOptions["transport"];
 export type RtuTransport = Extract<Transport, { type: "rtu" }>;
 export type TcpTransport = Extract<Transport, { type: "tcp" }>;
+/** A line of this machine. */
+export type SerialTransport = Extract<Transport, { type: "rtu" | "ascii" }>;
+/** Reached through IP. */
+export type NetTransport = Exclude<Transport, SerialTransport>;
+
+export function isSerial(transport: Transport): transport is SerialTransport {
+  return transport.type === "rtu" || transport.type === "ascii";
+}
+
+/** Questions and answers carry a transaction id that is believed. */
+export function hasIds(transport: Transport): boolean {
+  return (transport.type === "tcp" || transport.type === "udp") && !transport.ignoreTransactionId;
+}
 
 /** Options as a schema gave them. @throws ConfigError when they never went through it. */
 export const readLink = (options: unknown): LinkOptions => settle(settledLink, options);

@@ -1,5 +1,5 @@
 import { AREAS, type Area, type ReadCode } from "./address.ts";
-import type { RtuTransport, Transport } from "./options.ts";
+import { isSerial, type SerialTransport, type Transport } from "./options.ts";
 
 /** One read question: function codes 1 to 4. */
 export interface Question {
@@ -26,24 +26,27 @@ const TCP_MS = 1;
 
 /** Predicted milliseconds of a question and its answer on the wire, silences included. */
 export function wireMs(transport: Transport, question: Pick<Question, "functionCode" | "count">): number {
-  if (transport.type === "tcp") return TCP_MS;
+  if (!isSerial(transport)) return TCP_MS;
   const bytes = QUESTION_BYTES + ANSWER_OVERHEAD + dataBytes(question);
-  return bytes * charMs(transport) + 2 * silenceMs(transport);
+  // ASCII: two characters a byte, a checksum shorter by one byte, and colon and line end around it.
+  const chars = transport.type === "ascii" ? 2 * bytes + 2 : bytes;
+  return chars * charMs(transport) + 2 * silenceMs(transport);
 }
 
 /** One character on a serial line: start bit, data, parity, stop bits. */
-export function charMs(line: RtuTransport): number {
+export function charMs(line: SerialTransport): number {
   const bits = 1 + line.dataBits + (line.parity === "none" ? 0 : 1) + stopBitsOf(line);
   return (bits * 1000) / line.baud;
 }
 
-/** The silence that ends a frame: 3.5 characters, 1.75 ms above 19200 baud (Modbus over Serial Line V1.02, 2.5.1.1). */
-export function silenceMs(line: RtuTransport): number {
+/** The silence that ends a frame: 3.5 characters, 1.75 ms above 19200 baud (Modbus over Serial Line V1.02, 2.5.1.1); ASCII has marks instead. */
+export function silenceMs(line: SerialTransport): number {
+  if (line.type === "ascii") return 0;
   return line.baud > 19_200 ? 1.75 : 3.5 * charMs(line);
 }
 
 /** A character has 11 bits: without a parity bit there are two stop bits (V1.02, 2.5.1). */
-export function stopBitsOf(line: RtuTransport): 1 | 2 {
+export function stopBitsOf(line: SerialTransport): 1 | 2 {
   return line.stopBits ?? (line.parity === "none" ? 2 : 1);
 }
 

@@ -19,7 +19,6 @@ const KEYS: Readonly<Record<string, string>> = {
   "queue.clock": 'remove "clock"',
   "queue.streams": 'use "shares", "eventsPolicy" and "telemetryPolicy"; remove "streams"',
   "queue.retain": 'it belongs to "maxBacklog" of an uplink; remove "retain"',
-  "links[].devices[].tags[].writable": 'tags are only read; remove "writable"',
   "uplinks[].accept": 'nothing comes down from an uplink; remove "accept"',
   "uplinks[].encoder": 'records are sent as JSON values; remove "encoder"',
   "uplinks[].format": 'records are sent as JSON values; remove "format"',
@@ -31,7 +30,6 @@ const KEYS: Readonly<Record<string, string>> = {
 
 const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "broker.listeners[].type": { tls: "use tcp", ws: "use tcp", wss: "use tcp" },
-  "links[].transport.type": { "rtu-over-tcp": "use tcp or rtu", udp: "use tcp or rtu", ascii: "use tcp or rtu" },
   "uplinks[].type": { kafka: "use mqtt", rabbitmq: "use mqtt", activemq: "use mqtt", zeromq: "use mqtt" },
   "uplinks[].order": { strict: "use fifo or live-first" },
 };

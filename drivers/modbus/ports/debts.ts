@@ -1,55 +1,69 @@
-import { dataBytes, type Question } from "../wire.ts";
+import { type Ask, shapeOf, shapeOfBody } from "../command.ts";
 
 interface Debt {
   readonly functionCode: number;
-  readonly bytes: number;
-  readonly untilMs: number;
+  readonly shape: string;
+  readonly atMs: number;
+  /** Something came that looks like it. */
+  came: boolean;
+}
+
+/** How long an answer that did not come may still come, in milliseconds. */
+export interface LateWindows {
+  /** So long no question is asked whose answer would look the same. */
+  readonly closedMs: number;
+  /** So long another question is preferred. */
+  readonly waryMs: number;
 }
 
 /**
- * Answers that units still owe on a serial line, where nothing but unit, function and length tells one answer from
- * another. A question that looks like an owed one must not be asked before the owed answer came, cannot come any more, or
- * was overtaken: a unit answers in order, so an answer to a different question settles what it owed before.
+ * Answers that units still owe where nothing but unit, function and length tells one answer from another. An owed answer
+ * stays owed until its window has passed: answers to other questions prove nothing, because not every far side answers in
+ * order, and what looks like the owed answer may be another's, or come twice.
  */
 export class Debts {
+  readonly #windows: LateWindows;
   readonly #byUnit = new Map<number, Debt[]>();
 
-  add(question: Question, untilMs: number): void {
-    const { unit, functionCode } = question;
-    this.#byUnit.set(unit, [...this.#of(unit), { functionCode, bytes: dataBytes(question), untilMs }]);
+  constructor(windows: LateWindows) {
+    this.#windows = windows;
   }
 
-  /** Milliseconds during which an answer to `question` could be that to another one. */
-  confusedMs(question: Question, nowMs: number): number {
-    const same = this.#of(question.unit).filter(
-      (debt) => debt.functionCode === question.functionCode && debt.bytes === dataBytes(question),
-    );
-    return Math.max(0, ...same.map((debt) => debt.untilMs - nowMs));
+  add(ask: Ask, nowMs: number): void {
+    const debt = { functionCode: ask.functionCode, shape: shapeOf(ask), atMs: nowMs, came: false };
+    this.#byUnit.set(ask.unit, [...this.#of(ask.unit, nowMs), debt]);
   }
 
-  /** Whether an exception to this function could still be meant for an older question. */
+  /** Milliseconds during which the answer to `ask` could be that to an older question. */
+  confusedMs(ask: Ask, nowMs: number): { readonly closedMs: number; readonly waryMs: number } {
+    const shape = shapeOf(ask);
+    const same = this.#of(ask.unit, nowMs).filter((debt) => debt.shape === shape);
+    const { closedMs, waryMs } = this.#windows;
+    const sinceMs = nowMs - Math.max(Number.NEGATIVE_INFINITY, ...same.map((debt) => debt.atMs));
+    return { closedMs: Math.max(0, closedMs - sinceMs), waryMs: Math.max(0, waryMs - sinceMs) };
+  }
+
+  /** Whether an exception to this function could be meant for an older question. */
   owesFunction(unit: number, functionCode: number, nowMs: number): boolean {
-    return this.#of(unit).some((debt) => debt.functionCode === functionCode && debt.untilMs > nowMs);
-  }
-
-  /** A data frame that nobody waits for. @returns whether it was owed. */
-  pay(unit: number, functionCode: number, bytes: number): boolean {
-    const debts = this.#of(unit);
-    const index = debts.findIndex((debt) => debt.functionCode === functionCode && debt.bytes === bytes);
-    if (index === -1) return false;
-    this.#byUnit.set(
-      unit,
-      debts.filter((_, at) => at !== index),
+    return this.#of(unit, nowMs).some(
+      (debt) => debt.functionCode === functionCode && nowMs - debt.atMs < this.#windows.closedMs,
     );
-    return true;
   }
 
-  /** The unit answered a question that could not be confused: whatever it owed before will not come any more. */
-  clear(unit: number): void {
-    this.#byUnit.delete(unit);
+  /** A frame that nobody waits for. @returns whether it was owed. */
+  came(body: Buffer, nowMs: number): boolean {
+    const code = body[1] ?? 0;
+    const shape = shapeOfBody(body);
+    const owed = this.#of(body[0] ?? 0, nowMs).find(
+      (debt) => !debt.came && (code & 0x80 ? debt.functionCode === (code & 0x7f) : debt.shape === shape),
+    );
+    if (owed) owed.came = true;
+    return owed !== undefined;
   }
 
-  #of(unit: number): readonly Debt[] {
-    return this.#byUnit.get(unit) ?? [];
+  #of(unit: number, nowMs: number): Debt[] {
+    const owed = (this.#byUnit.get(unit) ?? []).filter((debt) => nowMs - debt.atMs < this.#windows.waryMs);
+    this.#byUnit.set(unit, owed);
+    return owed;
   }
 }

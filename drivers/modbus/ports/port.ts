@@ -1,6 +1,8 @@
 import { EventEmitter } from "node:events";
-import type { NotConnectedError } from "../../../gateway/core/errors.ts";
-import { dataBytes, type Question } from "../wire.ts";
+import { messageOf, NotConnectedError } from "../../../gateway/core/errors.ts";
+import { type Ask, answerOf, isCommand } from "../command.ts";
+import { dataBytes } from "../wire.ts";
+import type { Channel, OpenChannel } from "./channel.ts";
 
 /**
  * What became of bytes that arrived: `answer` and `exception` were taken; `late` belonged to a question that was given
@@ -28,66 +30,123 @@ export class MalformedAnswerError extends Error {
 
 type OpenCallback = (error?: Error | null) => void;
 
+/** Milliseconds during which the answer to a question could be that to one that was given up. */
+export interface Confusion {
+  /** Until then the question must not be asked. */
+  readonly closedMs: number;
+  /** Until then another question is better. */
+  readonly waryMs: number;
+}
+
 /**
- * A connection that lets one question out at a time and nothing in but its answer. It is what modbus-serial calls a port:
- * `open`, `close`, `write` with a whole RTU frame, and `data` with a whole RTU frame. An object is opened once; after it
- * closed, for whatever reason, a new one is made.
+ * A connection that lets `slots` questions out at once and nothing in but their answers. It is what modbus-serial calls a
+ * port: `open`, `close`, `write` with a whole RTU frame, and `data` with a whole RTU frame. An object is opened once; after
+ * it closed, for whatever reason, a new one is made.
  *
- * Emits `data` at most once per `expect`, `malformed` instead of it, and `closed` once, with the reason.
+ * A question has a slot from `expect` until its answer or `forget`. Emits for it at most once `data`, or `malformed`
+ * instead; and `closed` once, with the reason.
  */
 export abstract class StrictPort extends EventEmitter<{
   data: [Buffer];
-  malformed: [MalformedAnswerError];
+  malformed: [number, MalformedAnswerError];
   closed: [NotConnectedError];
 }> {
-  // modbus-serial pairs answers with questions by these two; with one question at a time they never have to differ.
+  // By these two modbus-serial pairs answers with questions: they hold the slot.
   _transactionIdRead = 1;
   _transactionIdWrite = 1;
   isOpen = false;
+  readonly slots: number;
 
   protected readonly count: CountFrame;
-  protected question: Question | undefined;
+  protected readonly asked = new Map<number, Ask>();
+  readonly #openChannel: OpenChannel;
+  #channel: Channel | undefined;
+  #opening: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(count: CountFrame) {
+  constructor(openChannel: OpenChannel, slots: number, count: CountFrame) {
     super();
+    this.#openChannel = openChannel;
+    this.slots = slots;
     this.count = count;
   }
 
   /** Calls back once: opened, or an error after which the object is of no use. */
-  abstract open(callback: OpenCallback): void;
+  open(callback: OpenCallback): void {
+    try {
+      this.#channel = this.#openChannel({ data: (chunk) => this.take(chunk), closed: (reason) => this.ended(reason) });
+    } catch (error) {
+      callback(new NotConnectedError(messageOf(error), { cause: error }));
+      return;
+    }
+    this.#opening = this.#channel.open().then(
+      () => {
+        this.isOpen = true;
+        callback();
+      },
+      (error: unknown) => callback(error instanceof Error ? error : new NotConnectedError(messageOf(error))),
+    );
+  }
 
   /** Calls back when nothing is left of the connection. May be called again, and before `open` called back. */
-  abstract close(callback: () => void): void;
+  close(callback: () => void): void {
+    this.isOpen = false;
+    void this.finish(this.#channel, this.#opening).then(() => {
+      this.ended(new NotConnectedError("closed"));
+      callback();
+    });
+  }
 
-  /** Sends one question, given as an RTU frame with its CRC. */
+  /** Sends the question announced last, given as an RTU frame with its CRC. */
   abstract write(frame: Buffer): void;
 
-  /** Milliseconds until a question of this shape cannot be confused with one that was given up; 0 when it can be asked. */
-  abstract confusedMs(question: Question): number;
+  protected abstract take(chunk: Buffer): void;
 
-  /** Announces the question that the next `write` carries. */
-  expect(question: Question): void {
+  /** What of `ask` could be confused; nothing where answers carry an id. */
+  abstract confusion(ask: Ask): Confusion;
+
+  /** Announces the question that the next `write` carries. @returns its slot. */
+  expect(ask: Ask): number {
+    let slot = 1;
+    while (this.asked.has(slot)) slot++;
+    this._transactionIdWrite = slot;
     // A copy, so that asking the same thing again is another question.
-    this.question = { ...question };
+    this.asked.set(slot, { ...ask });
+    return slot;
   }
 
   /**
-   * The question is given up: from now on its answer is late.
-   * @returns an exception that came and could have been for an older question, as a frame.
+   * The question is given up: from now on its answer is late. Does nothing when it was answered.
+   * @returns an exception that came and could have been for an older question, as an RTU frame.
    */
-  abstract forget(): Buffer | undefined;
+  abstract forget(slot: number): Buffer | undefined;
 
-  protected settle(frame: Buffer, kind: "answer" | "exception"): void {
-    this.question = undefined;
+  protected get channel(): Channel | undefined {
+    return this.#channel;
+  }
+
+  protected async finish(channel: Channel | undefined, opening: Promise<void>): Promise<void> {
+    void opening;
+    await channel?.close();
+  }
+
+  protected settle(slot: number, frame: Buffer, kind: "answer" | "exception"): void {
+    this.asked.delete(slot);
     this.count(kind);
+    this._transactionIdRead = slot;
     this.emit("data", frame);
   }
 
-  protected fail(message: string): void {
-    this.question = undefined;
+  protected fail(slot: number, message: string): void {
+    this.asked.delete(slot);
     this.count("malformed");
-    this.emit("malformed", new MalformedAnswerError(message));
+    this.emit("malformed", slot, new MalformedAnswerError(message));
+  }
+
+  /** The far side cannot be understood any more, or is gone. */
+  protected give(reason: string): void {
+    this.ended(new NotConnectedError(reason));
+    void this.#channel?.close();
   }
 
   protected ended(reason: NotConnectedError): void {
@@ -98,13 +157,14 @@ export abstract class StrictPort extends EventEmitter<{
   }
 }
 
-/** How an RTU frame or the body of a TCP frame (unit, function, data; no CRC) relates to a question. */
+/** How the body of a frame (unit, function, data; no checksum) relates to a question. */
 export type Match = "answer" | "exception" | "malformed" | "foreign";
 
-export function match(question: Question, body: Buffer): Match {
-  if (body[0] !== question.unit) return "foreign";
-  if (body[1] === (question.functionCode | 0x80)) return body.length === 3 ? "exception" : "malformed";
-  if (body[1] !== question.functionCode) return "foreign";
-  const bytes = dataBytes(question);
+export function match(ask: Ask, body: Buffer): Match {
+  if (body[0] !== ask.unit) return "foreign";
+  if (body[1] === (ask.functionCode | 0x80)) return body.length === 3 ? "exception" : "malformed";
+  if (body[1] !== ask.functionCode) return "foreign";
+  if (isCommand(ask)) return body.equals(answerOf(ask)) ? "answer" : "malformed";
+  const bytes = dataBytes(ask);
   return body[2] === bytes && body.length === 3 + bytes ? "answer" : "malformed";
 }

@@ -33,7 +33,18 @@ function answerTo(code: number, registers: RegisterMap, pdu: Buffer, timeMs: num
   if (area) return read(area, registers, pdu, timeMs);
   if (code === 5 || code === 6) return writeOne(code === 5 ? "coil" : "holding", registers, pdu);
   if (code === 15 || code === 16) return writeMany(code === 15 ? "coil" : "holding", registers, pdu);
+  if (code === 22) return mask(registers, pdu, timeMs);
   throw new Refusal(ILLEGAL_FUNCTION);
+}
+
+function mask(registers: RegisterMap, pdu: Buffer, timeMs: number): Buffer {
+  need(pdu.length === 7, ILLEGAL_VALUE);
+  const address = pdu.readUInt16BE(1);
+  needAddresses(registers, "holding", address, 1);
+  const [word = 0] = registers.read("holding", address, 1, timeMs);
+  const and = pdu.readUInt16BE(3);
+  registers.set("holding", address, [(word & and) | (pdu.readUInt16BE(5) & ~and & 0xffff)]);
+  return Buffer.from(pdu);
 }
 
 function read(area: Area, registers: RegisterMap, pdu: Buffer, timeMs: number): Buffer {

@@ -1,22 +1,24 @@
-import type { RtuTransport } from "../options.ts";
+import type { SerialTransport } from "../options.ts";
 import { SerialLine } from "../ports/serial-line.ts";
-import { crcFits, silenceMs, withCrc } from "../wire.ts";
+import { crcFits, silenceMs } from "../wire.ts";
 import { ModbusServer, type SimulatedUnit } from "./server.ts";
+import { asciiWire, rtuWire, type ServerWire } from "./wires.ts";
 
-const MAX_FRAME = 256;
 /** An operating system does not deliver silences of milliseconds; what is older than this is another frame. */
 const LEAST_IDLE_MS = 20;
 
-/** A Modbus RTU server on a serial port. Answers only what has a right CRC. */
+/** A Modbus RTU or ASCII server on a serial port. Answers only what has a right checksum. */
 export class SimulatedRtuServer extends ModbusServer {
-  readonly #transport: RtuTransport;
+  readonly #transport: SerialTransport;
+  readonly #wire: ServerWire;
   #line: SerialLine | undefined;
   #received: Buffer = Buffer.alloc(0);
   #idle: NodeJS.Timeout | undefined;
 
-  constructor(transport: RtuTransport, units: readonly SimulatedUnit[]) {
+  constructor(transport: SerialTransport, units: readonly SimulatedUnit[]) {
     super(units);
     this.#transport = transport;
+    this.#wire = transport.type === "ascii" ? asciiWire : rtuWire;
   }
 
   get address(): string {
@@ -43,20 +45,10 @@ export class SimulatedRtuServer extends ModbusServer {
 
   #take(chunk: Buffer): void {
     clearTimeout(this.#idle);
-    this.#received = Buffer.concat([this.#received, chunk]).subarray(-2 * MAX_FRAME);
-    let at = 0;
-    while (at < this.#received.length) {
-      const length = lengthOf(this.#received.subarray(at));
-      const frame = this.#received.subarray(at, at + length);
-      if (frame.length === length && crcFits(frame)) {
-        this.#received = this.#received.subarray(at + length);
-        this.#answer(Buffer.from(frame));
-        at = 0;
-      } else {
-        at++;
-      }
-    }
-    if (this.#received.length > 0) {
+    const { questions, rest } = this.#wire.cut(Buffer.concat([this.#received, chunk]));
+    this.#received = rest;
+    for (const question of questions) this.#answer(question);
+    if (rest.length > 0 && this.#wire === rtuWire) {
       this.#idle = setTimeout(() => this.#silence(), Math.max(LEAST_IDLE_MS, silenceMs(this.#transport)));
     }
   }
@@ -69,13 +61,7 @@ export class SimulatedRtuServer extends ModbusServer {
   }
 
   #answer(question: Buffer): void {
-    this.handle(question, question.subarray(0, -2), withCrc, (chunk) => this.#line?.write(chunk));
+    const frame = (body: Buffer) => this.#wire.frame(question, body);
+    this.handle(question, this.#wire.bodyOf(question), frame, (chunk) => this.#line?.write(chunk));
   }
-}
-
-/** Length of a question that begins here; more than there can be where that is not known. */
-function lengthOf(bytes: Buffer): number {
-  const code = bytes[1] ?? 0;
-  if (code >= 1 && code <= 6) return 8;
-  return code === 15 || code === 16 ? 9 + (bytes[6] ?? MAX_FRAME) : MAX_FRAME + 1;
 }

@@ -2,10 +2,13 @@ import { z } from "zod";
 import type { Simulator, SimulatorModule } from "../../../gateway/core/driver.ts";
 import { ConfigError, messageOf } from "../../../gateway/core/errors.ts";
 import type { Logger } from "../../../gateway/core/log.ts";
+import { isSerial, type NetTransport } from "../options.ts";
 import { type SimulatorOptions, settledSimulator, simulatorSchema } from "./options.ts";
 import { RegisterMap } from "./registers.ts";
 import { SimulatedUnit } from "./server.ts";
 import { SimulatedTcpServer } from "./tcp-server.ts";
+import { SimulatedUdpServer } from "./udp-server.ts";
+import { asciiWire, mbapWire, rtuWire } from "./wires.ts";
 
 /** A Modbus device in software: options as written in YAML, or as its schema parsed them. */
 export const modbusSimulator: SimulatorModule = { schema: simulatorSchema, start };
@@ -15,19 +18,25 @@ async function start(options: unknown, log: Logger): Promise<Simulator> {
   const units = settled.units.map(unitOf);
   const { transport } = settled;
   try {
-    if (transport.type === "tcp") {
-      const server = new SimulatedTcpServer(transport.host, transport.port, units);
+    if (isSerial(transport)) {
+      const { SimulatedRtuServer } = await import("./rtu-server.ts");
+      const server = new SimulatedRtuServer(transport, units);
       await server.start();
-      const { host, port } = server.address;
-      return began(`${host}:${port}`, server, log);
+      return began(transport.path, server, log);
     }
-    const { SimulatedRtuServer } = await import("./rtu-server.ts");
-    const server = new SimulatedRtuServer(transport, units);
+    const server = serverOf(transport, units);
     await server.start();
-    return began(transport.path, server, log);
+    const { host, port } = server.address;
+    return began(`${host}:${port}`, server, log);
   } catch (error) {
     throw new ConfigError(`the simulator cannot start: ${messageOf(error)}`, { cause: error });
   }
+}
+
+function serverOf({ type, host, port }: NetTransport, units: readonly SimulatedUnit[]) {
+  if (type === "udp") return new SimulatedUdpServer(host, port, units);
+  const wire = type === "tcp" ? mbapWire : type === "rtu-over-tcp" ? rtuWire : asciiWire;
+  return new SimulatedTcpServer(host, port, units, wire);
 }
 
 function began(address: string, server: { stop(): Promise<void> }, log: Logger): Simulator {

@@ -1,20 +1,20 @@
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { ModbusServer, type SimulatedUnit } from "./server.ts";
+import { mbapWire, type ServerWire } from "./wires.ts";
 
-const HEADER = 6;
-const MOST = 254;
-
-/** A Modbus TCP server. */
+/** A Modbus server behind TCP: Modbus TCP, or what a serial device server makes of RTU and ASCII. */
 export class SimulatedTcpServer extends ModbusServer {
   readonly #host: string;
   readonly #port: number;
+  readonly #wire: ServerWire;
   #server: Server | undefined;
   readonly #sockets = new Set<Socket>();
 
   /** @param port 0 takes a free one. */
-  constructor(host: string, port: number, units: readonly SimulatedUnit[]) {
+  constructor(host: string, port: number, units: readonly SimulatedUnit[], wire: ServerWire = mbapWire) {
     super(units);
+    this.#wire = wire;
     this.#host = host;
     this.#port = port;
   }
@@ -54,33 +54,21 @@ export class SimulatedTcpServer extends ModbusServer {
   }
 
   #serve(socket: Socket): void {
-    let received = Buffer.alloc(0);
+    let received: Buffer = Buffer.alloc(0);
     this.#sockets.add(socket);
     socket.on("error", () => {});
     socket.on("close", () => this.#sockets.delete(socket));
     socket.on("data", (chunk) => {
-      received = Buffer.concat([received, chunk]);
-      while (received.length >= HEADER) {
-        const length = received.readUInt16BE(4);
-        if (received.readUInt16BE(2) !== 0 || length < 2 || length > MOST) {
-          socket.destroy();
-          return;
-        }
-        if (received.length < HEADER + length) return;
-        const question = received.subarray(0, HEADER + length);
-        received = received.subarray(HEADER + length);
-        this.#answer(socket, question);
-      }
+      const { questions, rest, broken } = this.#wire.cut(Buffer.concat([received, chunk]));
+      received = rest;
+      for (const question of questions) this.#answer(socket, question);
+      if (broken) socket.destroy();
     });
   }
 
   #answer(socket: Socket, question: Buffer): void {
-    const frame = (body: Buffer) => {
-      const header = Buffer.from(question.subarray(0, HEADER));
-      header.writeUInt16BE(body.length, 4);
-      return Buffer.concat([header, body]);
-    };
-    this.handle(question, question.subarray(HEADER), frame, (chunk) => {
+    const frame = (body: Buffer) => this.#wire.frame(question, body);
+    this.handle(question, this.#wire.bodyOf(question), frame, (chunk) => {
       if (socket.writable) socket.write(chunk);
     });
   }

@@ -6,7 +6,7 @@ import { cover, outermost, type Range, type Rules } from "../../../drivers/modbu
 import { formatHole, parseHole } from "../../../drivers/modbus/plan/hole.ts";
 
 const TRANSPORTS: Transport[] = [
-  { type: "tcp", host: "h", port: 502 },
+  { type: "tcp", host: "h", port: 502, ignoreTransactionId: false },
   { type: "rtu", path: "p", baud: 1200, parity: "none", dataBits: 8 },
   { type: "rtu", path: "p", baud: 19_200, parity: "even", dataBits: 8 },
   { type: "rtu", path: "p", baud: 115_200, parity: "even", dataBits: 8 },
@@ -135,7 +135,7 @@ describe("cover", () => {
     expect([at(line, 0, 10), at(line, 0, 11)]).toEqual([1, 2]);
     // 20 ms are 17.5 characters more.
     expect([at(line, 20, 18), at(line, 20, 19)]).toEqual([1, 2]);
-    expect(at({ type: "tcp", host: "h", port: 502 }, 1, 123)).toBe(1);
+    expect(at({ type: "tcp", host: "h", port: 502, ignoreTransactionId: false }, 1, 123)).toBe(1);
   });
 
   it("plans thousands of values at once", () => {

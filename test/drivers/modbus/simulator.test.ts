@@ -54,9 +54,9 @@ describe("simulator options", () => {
     ],
     ["an unknown key", { ...unit({ address: "holding:0", type: "int16" }), unis: 1 }, /unis/],
     [
-      "a planned transport",
-      { ...unit({ address: "holding:0", type: "int16" }), transport: { type: "udp" } },
-      /not in this version/,
+      "an unknown transport",
+      { ...unit({ address: "holding:0", type: "int16" }), transport: { type: "rtu-over-udp" } },
+      /rtu-over-tcp/,
     ],
   ])("refuse %s", async (_, options, message) => {
     await expect(start(options)).rejects.toBeInstanceOf(ConfigError);

@@ -4,7 +4,8 @@ import type { Socket } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ModbusClient } from "../../../drivers/modbus/client.ts";
 import type { ModbusDriver } from "../../../drivers/modbus/driver.ts";
-import { TcpPort } from "../../../drivers/modbus/ports/tcp.ts";
+import { IdPort } from "../../../drivers/modbus/ports/id-port.ts";
+import { TcpChannel } from "../../../drivers/modbus/ports/tcp-channel.ts";
 import { TimeoutError } from "../../../gateway/core/driver.ts";
 import { NotConnectedError } from "../../../gateway/core/errors.ts";
 import { deviceOf, driverOf, FrameCounts, live, readAll, valuesOf } from "./bench.ts";
@@ -236,7 +237,13 @@ describe("modbus tcp", () => {
   it("gives up a connection on which nobody answers any more", async () => {
     await connected(() => {});
     const { port } = server;
-    const client = new ModbusClient(new TcpPort({ type: "tcp", host: "127.0.0.1", port }, () => {}), 0);
+    const channel = { host: "127.0.0.1", port };
+    const tcp = new IdPort(
+      (events) => new TcpChannel(channel, events),
+      { stream: true, slots: 1 },
+      () => {},
+    );
+    const client = new ModbusClient(tcp, { deafMs: 0 });
     await client.open(1000, live());
     const question = { unit: 1, functionCode: 3, address: 0, count: 1 } as const;
     const ask = () => client.ask(question, { timeoutMs: 10, signal: live() });

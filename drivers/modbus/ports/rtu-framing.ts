@@ -1,15 +1,21 @@
-import { crcFits } from "../wire.ts";
-
-/** What stands in received bytes: a frame of `length` bytes, one with a bad checksum, the beginning of one, or none. */
-export type Piece =
-  | { readonly kind: "frame" | "corrupt"; readonly length: number }
-  | { readonly kind: "partial" | "none" };
+import { crcFits, withCrc } from "../wire.ts";
+import type { Framing, Piece } from "./framing.ts";
 
 const EXCEPTION = 5;
 const WRITE_ANSWER = 8;
+const MASK_ANSWER = 10;
 
-/** Reads an answer to functions 1 to 6, 15 and 16, or an exception, by its own length and CRC; silence has no part. */
-export function answerAt(bytes: Buffer, at: number): Piece {
+/** Modbus over Serial Line V1.02, 2.5.1: the body and a CRC. Reads answers to functions 1 to 6, 15, 16 and 22, and exceptions. */
+export const rtuFraming: Framing = {
+  maxReceived: 600,
+  hearsItself: true,
+  answerAt,
+  headAt: (bytes, at) => (bytes.length < at + 3 ? undefined : bytes.subarray(at, at + 3)),
+  bodyOf: (frame) => frame.subarray(0, -2),
+  wrap: withCrc,
+};
+
+function answerAt(bytes: Buffer, at: number): Piece {
   const unit = bytes[at];
   const code = bytes[at + 1];
   if (unit === undefined) return { kind: "partial" };
@@ -24,5 +30,6 @@ export function answerAt(bytes: Buffer, at: number): Piece {
 function lengthOf(code: number, third: number | undefined): number | undefined {
   if (code & 0x80) return EXCEPTION;
   if (code >= 1 && code <= 4) return 5 + (third ?? 0);
+  if (code === 22) return MASK_ANSWER;
   return code === 5 || code === 6 || code === 15 || code === 16 ? WRITE_ANSWER : undefined;
 }
