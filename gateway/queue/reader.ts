@@ -264,7 +264,7 @@ export class Reader {
     }
     if (span.slot === undefined && !this.#parts.selects(topicOf(content))) return undefined;
     if (position.hole) {
-      this.#resolve(position, span.slot === undefined ? seq - 1 : prev, span);
+      this.#resolve(position, span.slot === undefined ? seq - 1 : prev, span, true);
       if (span.slot === undefined) prev = position.prev;
     }
     const bootId = open.header?.boot ?? "";
@@ -284,13 +284,16 @@ export class Reader {
     return { stream, seq, epoch, prev, chain: span.chain, bootId, monoMs, ...time, content, bytes };
   }
 
-  /** `head` is the last selected seq up to the end of the hole or behind it: so much tells whether anything is missing. */
-  #resolve(position: Position, head: number, span: Span): void {
+  /**
+   * `head` is the last selected seq up to the end of the hole or behind it: so much tells whether anything is missing. It is
+   * `linked` when a record named it.
+   */
+  #resolve(position: Position, head: number, span: Span, linked: boolean): void {
     const { hole, prev } = position;
     position.hole = undefined;
     if (!hole || head < hole.from) return;
     const { epoch } = hole.segment;
-    const counted = this.#countOf(hole, span, head);
+    const counted = this.#countOf(hole, span, head, linked);
     const { count } = counted ?? hole;
     const from = Math.max(counted?.from ?? hole.from, span.from);
     const to = Math.min(counted?.to ?? hole.to, span.to);
@@ -310,11 +313,11 @@ export class Reader {
   }
 
   /** How many records of the chain are missing in a hole that has some, or around it; undefined where that cannot be told. */
-  #countOf(hole: Hole, span: Span, head: number): Hole | Missing | undefined {
+  #countOf(hole: Hole, span: Span, head: number, linked: boolean): Hole | Missing | undefined {
     const { segment } = hole;
     if (span.slot === undefined) return undefined;
-    if (hole.from === hole.to && head === hole.to) return hole;
     const [part] = partsOf([span], segment);
+    if (hole.from === hole.to && head === hole.to && (linked || part?.exact)) return hole;
     if (!part?.exact) return undefined;
     if (part.count === segment.tally.count) return hole;
     const { cursor } = this.#parts;
@@ -333,7 +336,7 @@ export class Reader {
 
   /** Nothing more of this chain in what was read of this segment, or of this owed range. */
   #endOf(position: Position, span: Span, end: number): void {
-    if (position.hole) this.#resolve(position, this.#lastSelected(position.hole.segment, span), span);
+    if (position.hole) this.#resolve(position, this.#lastSelected(position.hole.segment, span), span, false);
     if (span.slot !== undefined || position.mark >= end) return;
     this.#parts.cursor.pass(position.mark + 1, end, position.prev);
     position.mark = end;
