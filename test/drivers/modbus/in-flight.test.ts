@@ -6,8 +6,8 @@ import { Random } from "../../support/random.ts";
 import { deviceOf, driverOf, FrameCounts, live } from "./bench.ts";
 import { answerTo, ScriptedServer } from "./scripted.ts";
 
-/** Every register holds its own address, so a value that is not the tag's address is wrong. */
-const PLACES = Array.from({ length: 40 }, (_, index) => index * 100);
+/** Farther apart than one read reaches. Every register holds its own address, so a value that is not the tag's address is wrong. */
+const PLACES = Array.from({ length: 40 }, (_, index) => index * 200);
 const DEVICE = deviceOf(
   { unit: 1 },
   Object.fromEntries(PLACES.map((at) => [`r${at}`, { address: `holding:${at}`, type: "uint16" }])),
