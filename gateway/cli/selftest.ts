@@ -28,7 +28,7 @@ whether a disk keeps what it says it has written.
   --seconds N       for the whole run, about (default 30)
   --cycles N        kills (default: as many as fit into the time, at least 5)
   --endurance SIZE  what the card is made for, from its data sheet: bytes written in its life
-                    (default ${DEFAULT_ENDURANCE}: a 32 GB card of 300 cycles)
+                    (default: queue.endurance, ${DEFAULT_ENDURANCE}: a 32 GB card of 300 cycles)
   --seed N          repeat the plan of kills that a run printed
   --json            the report as JSON
   -h, --help        this text
@@ -81,8 +81,7 @@ async function storage(values: Values, io: CliIo, deps: SelftestDeps): Promise<n
   const seconds = numberOption("seconds", values.seconds, 1) ?? DEFAULT_SECONDS;
   const cycles = numberOption("cycles", values.cycles, 0);
   const seed = numberOption("seed", values.seed, 0) ?? Math.floor(Math.random() * 2 ** 32);
-  const enduranceBytes = parseEndurance(values.endurance ?? DEFAULT_ENDURANCE);
-  if (enduranceBytes === undefined) throw new UsageError(`--endurance "${values.endurance}" is not a size; write 10TB`);
+  const given = enduranceOf(values.endurance);
   let config: LoadedConfig | undefined;
   let folder: string;
   try {
@@ -95,6 +94,7 @@ async function storage(values: Values, io: CliIo, deps: SelftestDeps): Promise<n
     if (error instanceof ConfigError) return EXIT.config;
     return error instanceof NoFolderError ? EXIT.noInput : EXIT.ioError;
   }
+  const enduranceBytes = given ?? config?.queue.endurance ?? parseEndurance(DEFAULT_ENDURANCE) ?? 0;
   const progress = io.tty && !values.json ? (text: string) => io.out(`\r\x1b[K${text} …`) : () => {};
   if (!values.json) io.out(`Testing ${folder}, about ${seconds} s; Ctrl-C ends it and leaves nothing behind\n`);
   for (const name of await leftBehind(folder)) {
@@ -121,6 +121,14 @@ async function storage(values: Values, io: CliIo, deps: SelftestDeps): Promise<n
 }
 
 class NoFolderError extends Error {}
+
+/** @throws UsageError. Undefined where it is not given. */
+function enduranceOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const bytes = parseEndurance(text);
+  if (bytes === undefined) throw new UsageError(`--endurance "${text}" is not a size; write 10TB`);
+  return bytes;
+}
 
 function numberOption(name: string, text: string | undefined, least: number): number | undefined {
   if (text === undefined) return undefined;

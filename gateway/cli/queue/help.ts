@@ -30,7 +30,7 @@ ${COMMON}
       --json          everything, as JSON
 
 The life of the card is an estimate: bytes handed to the file system in the last ten minutes, and 8.5 kB for each fsync
-(measured on ext4), against queue.endurance of the configuration (default 10TB, what a good 32 GB card takes).
+(measured on ext4), against queue.endurance of the configuration (default 2.4TB, a 32 GB card of 300 cycles).
 Changes nothing: neither the epoch nor what verify finds.
 
 Example: millrace queue stats

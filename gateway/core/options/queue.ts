@@ -37,7 +37,9 @@ export const queueOptions = z.strictObject({
     .prefault("64MiB")
     .describe("Disk for damaged segments, kept for whoever wants to look into them; beyond it the oldest goes."),
   endurance: size(1_000_000_000)
-    .prefault("10TB")
-    .describe("What the card or disk can take in writes over its life (TBW); for the estimate of its life only."),
+    .prefault("2.4TB")
+    .describe(
+      "What the card or disk can take in writes over its life (TBW), for the estimate of its life only; the default is a 32 GB card of 300 cycles.",
+    ),
 });
 export type QueueOptions = z.infer<typeof queueOptions>;
