@@ -76,7 +76,8 @@ describe("a captured session", () => {
     // Each question and each answer.
     expect(codes).toHaveLength(2 * unit.asked);
     expect(new Set(codes)).toEqual(new Set(["1", "3", "6", "15", "16", "22"]));
-    expect(decoded("modbus.exception_code", "modbus.exception_code")).toEqual(new Array(20).fill("2"));
+    // The hole is asked for until it is learnt.
+    expect(new Set(decoded("modbus.exception_code", "modbus.exception_code"))).toEqual(new Set(["2"]));
     if (wire.as === "mbrtu") expect(decoded("mbrtu.crc16.status == 0", "frame.number")).toEqual([]);
     process.stdout.write(`${type}: ${codes.length} Modbus frames, none malformed\n`);
   });

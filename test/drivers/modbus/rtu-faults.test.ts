@@ -272,7 +272,7 @@ describe("modbus rtu", () => {
       { device: OTHER_ONE, right: { a: 10_350 } },
     ];
     let good = 0;
-    for (let round = 0; round < 150; round++) {
+    for (let round = 0; round < 60; round++) {
       const place = places[Math.floor(random() * places.length)];
       if (!place) continue;
       try {
@@ -282,7 +282,7 @@ describe("modbus rtu", () => {
         if (!(error instanceof TimeoutError)) throw error;
       }
     }
-    expect(good).toBeGreaterThan(60);
+    expect(good).toBeGreaterThan(25);
   }, 60_000);
 });
 
