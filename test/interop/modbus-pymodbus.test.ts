@@ -27,7 +27,12 @@ interface Peer {
 
 let line: Awaited<ReturnType<typeof ptyPair>>;
 beforeAll(async () => {
-  execFileSync(python, ["-c", "import pymodbus"]);
+  try {
+    execFileSync(python, ["-c", "import pymodbus, serial, serial_asyncio"], { stdio: "pipe" });
+  } catch (error) {
+    const packages = "python3-pymodbus python3-serial python3-serial-asyncio";
+    throw new Error(`this suite needs pymodbus: apt-get install ${packages}`, { cause: error });
+  }
   line = await ptyPair(folder.path);
 });
 afterAll(async () => {
