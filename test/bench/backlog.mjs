@@ -45,10 +45,12 @@ function linkTree(from, into) {
   }
 }
 
-/** As `du` counts. */
+/** As `du` counts; without the reserve for a full disk, which is kept whether there is a backlog or not. */
 function diskMiB(folder) {
   let bytes = 0;
-  for (const entry of readdirSync(folder, { recursive: true })) bytes += lstatSync(join(folder, entry)).blocks * 512;
+  for (const entry of readdirSync(folder, { recursive: true })) {
+    if (entry !== join("queue", "reserve")) bytes += lstatSync(join(folder, entry)).blocks * 512;
+  }
   return bytes / MIB;
 }
 
