@@ -4,7 +4,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Level } from "level";
-import { compare, median, root, scratch, short } from "./support.mjs";
+import { compare, median, reserveMade, root, scratch, short } from "./support.mjs";
 
 const load = (path) => import(pathToFileURL(join(root, "dist", "gateway", path)).href);
 const { LevelQueue } = await load("queue/level-queue.js");
@@ -48,6 +48,7 @@ async function withQueue(work) {
   });
   await queue.start();
   await queue.open("cloud", { selector: selectorOf(["#"]), from: "oldest", required: true });
+  await reserveMade(home.path);
   try {
     return await work(queue, engine);
   } finally {

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { Level } from "level";
 import { append, drain, openQueue, PAYLOAD } from "./queue-home.mjs";
-import { pause } from "./support.mjs";
+import { pause, reserveMade } from "./support.mjs";
 
 const [mode, folder, count, batch] = process.argv.slice(2);
 const total = Number(count);
@@ -13,6 +13,7 @@ const size = Number(batch);
 
 async function withQueue(work) {
   const queue = await openQueue(join(folder, "queue"));
+  await reserveMade(join(folder, "queue"));
   await work(queue);
   await queue.close();
 }

@@ -130,7 +130,7 @@ describe("a segment read out of its log", () => {
           expect(seqs.at(-1) ?? 0).toBeLessThanOrEqual(to);
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
     await segment.close();
   });
@@ -180,7 +180,7 @@ describe("damage", () => {
         }
         expect(there.size).toBe(seqs.length);
       }),
-      { numRuns: 40 },
+      { numRuns: 15 },
     );
   });
 
