@@ -1,7 +1,9 @@
 import type { z } from "zod";
 import { AREAS } from "./address.ts";
+import { factorOf } from "./implemented.ts";
 import { hasIds, settledTree, type Transport } from "./options.ts";
 import { parseHole } from "./plan/hole.ts";
+import { rangeOf } from "./plan/request.ts";
 import { type Point, pointOf } from "./point.ts";
 import { writableFaults } from "./write/writable.ts";
 
@@ -71,11 +73,31 @@ function checkTags(device: Device): Fault[] {
       const message = `${tag.type} needs ${point.count} registers in one answer, but maxRegisters of the device is ${device.maxRegisters}`;
       faults.push({ path: [index, "type"], message });
     }
+    if (point)
+      faults.push(...factorFaults(tag, point, device).map((fault) => ({ ...fault, path: [index, ...fault.path] })));
     const hole = point && holeAt(point, device);
     if (hole)
       faults.push({ path: [index, "address"], message: `this lies in the hole "${hole}" of its device: remove one` });
   }
   return faults;
+}
+
+function factorFaults({ scaleFactor, type }: Device["tags"][number], point: Point, device: Device): Fault[] {
+  if (scaleFactor === undefined) return [];
+  const fault = (message: string) => [{ path: ["scaleFactor"], message }];
+  try {
+    const { start, end } = rangeOf({
+      point,
+      factor: factorOf(scaleFactor, point, (name) => device.tags.find((tag) => tag.name === name)),
+    });
+    if (end - start <= device.maxRegisters || point.count > device.maxRegisters) return [];
+    return fault(
+      `${type} and its scale factor are ${end - start} registers apart, but maxRegisters of the device is ${device.maxRegisters}`,
+    );
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return fault(error.message);
+  }
 }
 
 /** The hole that the point touches. */

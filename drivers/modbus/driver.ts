@@ -10,24 +10,30 @@ import type {
 } from "../../gateway/core/driver.ts";
 import { TimeoutError } from "../../gateway/core/driver.ts";
 import { NotConnectedError } from "../../gateway/core/errors.ts";
+import { type CounterRow, counterRow } from "../../gateway/core/metrics.ts";
 import type { Sample } from "../../gateway/core/sample.ts";
-import { AREAS } from "./address.ts";
 import { type AskOptions, ExceptionError, ModbusClient } from "./client.ts";
-import type { Decoded } from "./codec/codec.ts";
 import { type Ask, commandMs, isCommand } from "./command.ts";
 import type { Learner } from "./learn/learner.ts";
 import { Learners } from "./learn/learners.ts";
 import { type DeviceOptions, hasIds, isSerial, type LinkOptions, readDevice } from "./options.ts";
 import { planReads, pointOfTag } from "./plan/plan.ts";
-import { ReadRequest, type TaggedPoint } from "./plan/request.ts";
-import { readRegisters } from "./point.ts";
+import { ReadRequest } from "./plan/request.ts";
 import { newPort } from "./ports/new-port.ts";
-import { MalformedAnswerError, type StrictPort } from "./ports/port.ts";
+import { type CountFrame, type FrameKind, MalformedAnswerError, type StrictPort } from "./ports/port.ts";
 import { refusal } from "./refusal.ts";
+import { refusedSamples, samplesIn } from "./samples.ts";
 import { type Question, questionOf, wireMs } from "./wire.ts";
 import { Writer } from "./write/writer.ts";
 
 const TARGET_SILENT = 11;
+/** What the flight recorder keeps. Late answers and noise are part of every line's day. */
+const FAULTS: Partial<Record<FrameKind, string>> = {
+  malformed: "malformed answer",
+  foreign: "foreign frame",
+  crc: "bad checksum",
+  framing: "no Modbus frames",
+};
 
 /** Modbus over one TCP session, one UDP socket or one serial line. */
 export class ModbusDriver implements Driver {
@@ -54,6 +60,10 @@ export class ModbusDriver implements Driver {
     return this.#learners.of(device)?.revision ?? 0;
   }
 
+  learnt(device: Device): unknown {
+    return this.#learners.of(device)?.content;
+  }
+
   async connect(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const closed = new AbortController();
@@ -72,36 +82,47 @@ export class ModbusDriver implements Driver {
     this.#learners.reconnected();
   }
 
+  heldMs(device: Device, what: Request | "probe" | "write"): number {
+    const client = this.#client;
+    if (!client?.holds) return 0;
+    const options = this.#optionsOf(device);
+    if (what === "write") return client.commandsMs(options.unit);
+    const question = what instanceof ReadRequest ? what.question : this.#probeOf(device);
+    return client.heldMs(question, mostOf(question, options));
+  }
+
   async read(request: Request, signal: AbortSignal): Promise<Sample[]> {
     if (!(request instanceof ReadRequest)) throw new TypeError("the request is not from this driver's plan");
     const learner = this.#learners.of(request.device);
     const { clock } = this.#context;
     const startMs = clock.now().monoMs;
     let answer: Buffer | string;
+    let monoMs: number;
     try {
       answer = await this.#ask(request.question, request.device, signal, learner);
-      learner?.answered(request, clock.now().monoMs - startMs - this.#onWireMs(request.question));
+      monoMs = clock.now().monoMs;
+      learner?.answered(request, monoMs - startMs - this.#onWireMs(request.question));
     } catch (error) {
       learn(learner, request, error);
       answer = refusal(error);
+      monoMs = clock.now().monoMs;
     }
-    const { monoMs } = clock.now();
-    const samples = request.points.map((item) => {
-      const decoded = typeof answer === "string" ? { reason: answer } : valueIn(answer, item, request.question);
-      return { tag: item.tag.name, monoMs, ...qualityOf(decoded) };
-    });
-    const reason = "illegal data address";
-    const refused = request.refused.map((tag) => ({ tag: tag.name, monoMs, quality: "bad" as const, reason }));
+    const samples =
+      typeof answer === "string" ? refusedSamples(answer, request, monoMs) : samplesIn(answer, request, monoMs);
+    if (request.excluded.length === 0) return samples;
+    const refused = request.excluded.map(({ tag, reason }) => ({
+      tag: tag.name,
+      monoMs,
+      quality: "bad" as const,
+      reason,
+    }));
     return [...samples, ...refused];
   }
 
   /** One register or bit of the device's first tag. A refusal shows that it is alive. */
   async probe(device: Device, signal: AbortSignal): Promise<void> {
-    const { unit } = this.#optionsOf(device);
-    const [first] = device.tags;
-    const { area, index } = first ? pointOfTag(device, first).address : { area: "holding" as const, index: 0 };
     try {
-      await this.#ask(questionOf(unit, area, index, 1), device, signal);
+      await this.#ask(this.#probeOf(device), device, signal);
     } catch (error) {
       refusal(error);
     }
@@ -130,9 +151,15 @@ export class ModbusDriver implements Driver {
     return this.#known;
   }
 
-  async #ask(question: Question, device: Device, signal: AbortSignal, learner?: Learner): Promise<Buffer> {
+  #probeOf(device: Device): Question {
+    const [first] = device.tags;
+    const { area, index } = first ? pointOfTag(device, first).address : { area: "holding" as const, index: 0 };
+    return questionOf(this.#optionsOf(device).unit, area, index, 1);
+  }
+
+  #ask(question: Question, device: Device, signal: AbortSignal, learner?: Learner): Promise<Buffer> {
     signal.throwIfAborted();
-    return await this.#connected().ask(question, this.#bounds(question, device, signal, learner));
+    return this.#connected().ask(question, this.#bounds(question, device, signal, learner));
   }
 
   #connected(): ModbusClient {
@@ -153,8 +180,7 @@ export class ModbusDriver implements Driver {
     const options = this.#optionsOf(device);
     const configuredMs = options.timeout ?? this.#options.timeout;
     const waitMs = learner?.timeoutMs(configuredMs) ?? configuredMs;
-    const most = ask.functionCode <= 2 ? options.maxCoils : options.maxRegisters;
-    return { timeoutMs: waitMs + this.#onWireMs(ask), signal, most };
+    return { timeoutMs: waitMs + this.#onWireMs(ask), signal, most: mostOf(ask, options) };
   }
 
   /** What a unit cannot be blamed for. */
@@ -165,13 +191,28 @@ export class ModbusDriver implements Driver {
   }
 
   async #newPort(): Promise<StrictPort> {
-    const { link, metrics } = this.#context;
+    const { link, metrics, tap } = this.#context;
     const frames = metrics.counter("millrace_modbus_frames_total", "Modbus frames received, by what became of them.", [
       "link",
       "kind",
     ]);
-    return await newPort(this.#options, (kind) => frames.inc({ link, kind }));
+    const rows = new Map<FrameKind, CounterRow>();
+    const rowOf = (kind: FrameKind) => {
+      const row = rows.get(kind) ?? counterRow(frames, { link, kind });
+      rows.set(kind, row);
+      return row;
+    };
+    const count: CountFrame = (kind) => {
+      rowOf(kind).inc();
+      const fault = tap && FAULTS[kind];
+      if (fault) tap.fault(fault);
+    };
+    return await newPort(this.#options, count, tap);
   }
+}
+
+function mostOf(ask: Ask, { maxCoils, maxRegisters }: DeviceOptions): number {
+  return ask.functionCode <= 2 ? maxCoils : maxRegisters;
 }
 
 function learn(learner: Learner | undefined, request: ReadRequest, error: unknown): void {
@@ -180,14 +221,4 @@ function learn(learner: Learner | undefined, request: ReadRequest, error: unknow
   } else if (error instanceof TimeoutError || error instanceof MalformedAnswerError) {
     learner?.silent(request);
   }
-}
-
-function valueIn(answer: Buffer, { point }: TaggedPoint, question: Question): Decoded {
-  const offset = point.address.index - question.address;
-  if (!AREAS[point.address.area].bits) return readRegisters(point, answer.subarray(offset * 2));
-  return { value: (((answer[offset >> 3] ?? 0) >> (offset & 7)) & 1) === 1 };
-}
-
-function qualityOf(decoded: Decoded): Pick<Sample, "quality" | "value" | "reason"> {
-  return "value" in decoded ? { quality: "good", value: decoded.value } : { quality: "bad", reason: decoded.reason };
 }

@@ -14,14 +14,23 @@ export class Gate {
     this.#free = places;
   }
 
+  /** One place, where one is free and nobody waits. @returns what gives it back, once. */
+  enterNow(): (() => void) | undefined {
+    if (this.#waiting.length > 0 || this.#free === 0) return undefined;
+    this.#free--;
+    return () => this.#leave(1);
+  }
+
   /** @returns what gives the places back, once. @throws signal.reason when aborted while waiting. */
   async enter(places: number, signal: AbortSignal): Promise<() => void> {
     if (this.#waiting.length > 0 || this.#free < places) await this.#wait(places, signal);
     else this.#free -= places;
-    return () => {
-      this.#free += places;
-      this.#next();
-    };
+    return () => this.#leave(places);
+  }
+
+  #leave(places: number): void {
+    this.#free += places;
+    this.#next();
   }
 
   #wait(places: number, signal: AbortSignal): Promise<void> {

@@ -172,22 +172,19 @@ export const valueShape = {
     .describe("Order of the bytes on the wire, A the most significant; without it the most significant first."),
 };
 
-export const linkSchema = z.strictObject(linkShape(written));
-export const deviceSchema = z.strictObject(deviceShape(written));
-export const tagSchema = z.strictObject({
-  ...valueShape,
-  scale: finite
-    .refine((scale) => scale !== 0, "a scale of 0 makes every value the same")
-    .optional()
-    .describe("Factor."),
-  offset: finite.optional().describe("Added after the factor."),
-  writable: z
+const writableOf = (times: Times) =>
+  z
     .union(
       [
         z.boolean(),
         z.strictObject({
           min: finite.optional().describe("Least value that is written."),
           max: finite.optional().describe("Greatest value that is written."),
+          maxStep: finite
+            .positive()
+            .optional()
+            .describe("Greatest change from the present value that one command may make."),
+          every: times.optional(1).describe("Least time between two commands that write it."),
           verify: z
             .boolean()
             .default(true)
@@ -197,12 +194,33 @@ export const tagSchema = z.strictObject({
       { error: "writable is true, or has min, max and verify, such as { min: 0, max: 300 }" },
     )
     .optional()
-    .describe("Whether the value may be written, and within which bounds."),
+    .describe("Whether the value may be written, and within which bounds.");
+
+export const linkSchema = z.strictObject(linkShape(written));
+export const deviceSchema = z.strictObject(deviceShape(written));
+export const tagSchema = z.strictObject({
+  ...valueShape,
+  scale: finite
+    .refine((scale) => scale !== 0, "a scale of 0 makes every value the same")
+    .optional()
+    .describe("Factor."),
+  offset: finite.optional().describe("Added after the factor."),
+  scaleFactor: z
+    .union([z.string().min(1), z.number()], { error: 'a tag or an address is needed, such as "holding:40075"' })
+    .optional()
+    .describe("Register with a power of ten (SunSpec), an address or another tag; read in the same request."),
+  notImplemented: z
+    .boolean()
+    .optional()
+    .describe(
+      "The type's own number for none (SunSpec: 0x8000, 0xFFFF, …), NaN or an empty text is bad; true with `scaleFactor`.",
+    ),
+  writable: writableOf(written),
 });
 
 const settledLink = z.object(linkShape(parsed));
 const settledDevice = z.object(deviceShape(parsed));
-const settledTag = z.object(tagSchema.shape);
+const settledTag = z.object({ ...tagSchema.shape, writable: writableOf(parsed) });
 
 export type LinkOptions = z.infer<typeof settledLink>;
 export type DeviceOptions = z.infer<typeof settledDevice>;

@@ -20,6 +20,16 @@ export function dataBytes({ functionCode, count }: Pick<Question, "functionCode"
   return functionCode <= 2 ? Math.ceil(count / 8) : count * 2;
 }
 
+/** Unit, function, address and count (MODBUS Application Protocol V1.1b3, 6.1 to 6.4); no checksum. */
+export function bodyOf({ unit, functionCode, address, count }: Question): Buffer {
+  const body = Buffer.allocUnsafe(6);
+  body[0] = unit;
+  body[1] = functionCode;
+  body.writeUInt16BE(address, 2);
+  body.writeUInt16BE(count, 4);
+  return body;
+}
+
 const QUESTION_BYTES = 8;
 const ANSWER_OVERHEAD = 5;
 const TCP_MS = 1;
@@ -65,7 +75,7 @@ export function crc16(bytes: Uint8Array): number {
 
 /** The same bytes with their CRC behind them. */
 export function withCrc(bytes: Uint8Array): Buffer {
-  const frame = Buffer.alloc(bytes.length + 2);
+  const frame = Buffer.allocUnsafe(bytes.length + 2);
   frame.set(bytes);
   frame.writeUInt16LE(crc16(bytes), bytes.length);
   return frame;

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { placesIn } from "./answer.ts";
 import { type BytesSpec, bytesOf } from "./bytes.ts";
 import { checksumLength } from "./framing/checksum.ts";
 import type { FramingOptions, ParseOptions, TagOptions, Transport } from "./options.ts";
@@ -105,9 +106,30 @@ function checkDevice(device: Device, link: Link): Fault[] {
       message: `it is for devices that speak by themselves, and this one is asked every time: remove ${key}`,
     });
   }
+  if (device.answer && !listens)
+    faults.push({ path: ["answer"], message: "it is for devices that speak by themselves: remove answer, or ask" });
+  if (device.answer && device.minInterval !== undefined)
+    faults.push({
+      path: ["minInterval"],
+      message: "each telegram of a device that is answered is taken: remove minInterval or answer",
+    });
   if (faults.length > 0) return faults;
   const fields = fieldsOf(device.parse);
+  faults.push(...checkAnswer(device, fields));
+  if (faults.length > 0) return faults;
   return device.tags.flatMap((tag, index) => under(["tags", index], checkTag(tag, device.parse, fields)));
+}
+
+function checkAnswer({ answer }: Device, fields: string[] | undefined): Fault[] {
+  if (!answer || !fields) return [];
+  return (["accepted", "refused"] as const).flatMap((key) =>
+    placesIn(answer[key])
+      .filter((name) => !fields.includes(name))
+      .map((name) => ({
+        path: ["answer", key],
+        message: `no field "${name}" in the telegram: there ${fields.length === 1 ? "is" : "are"} ${fields.join(", ")}`,
+      })),
+  );
 }
 
 /** The most characters that a telegram can have. */
@@ -164,11 +186,10 @@ function checkTag(
       message: `no field "${tag.unitFrom?.field}" in the telegram: ${there}`,
     });
   const number = tag.type === "float64" || tag.type === "int64";
-  for (const key of ["scale", "offset", "unitFrom"] as const) {
-    if (tag[key] === undefined || number) continue;
+  if (tag.unitFrom && !number) {
     faults.push({
-      path: [key],
-      message: `${key} is for numbers, and the type is ${tag.type}: remove it, or use float64`,
+      path: ["unitFrom"],
+      message: `unitFrom is for numbers, and the type is ${tag.type}: remove it, or use float64`,
     });
   }
   for (const key of ["trueIs", "falseIs"] as const) {

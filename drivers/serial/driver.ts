@@ -2,6 +2,7 @@ import type {
   Device,
   Driver,
   DriverContext,
+  Emit,
   Profile,
   Request,
   Tag,
@@ -10,14 +11,17 @@ import type {
 } from "../../gateway/core/driver.ts";
 import { ConfigError, messageOf, NotConnectedError } from "../../gateway/core/errors.ts";
 import type { Sample } from "../../gateway/core/sample.ts";
+import { answerBytes } from "./answer.ts";
+import type { BytesSpec } from "./bytes.ts";
 import { type Answer, Conversation, notConnected } from "./conversation.ts";
 import type { FaultKind } from "./framing/framer.ts";
 import { TelegramStream, telegramsIn } from "./framing/stream.ts";
 import type { Line, LineEvents } from "./lines/line.ts";
 import { ListenLine } from "./lines/listen-line.ts";
 import { TcpLine } from "./lines/tcp-line.ts";
-import { Listener } from "./listener.ts";
+import { type Heard, Listener } from "./listener.ts";
 import type { LinkOptions } from "./options.ts";
+import type { Fields } from "./parse/parser.ts";
 import { Talker } from "./parse/talker.ts";
 import { AskRequest, planAsks } from "./plan.ts";
 import { Reporter } from "./reporter.ts";
@@ -71,6 +75,7 @@ export class SerialDriver implements Driver {
     signal.throwIfAborted();
     if (attempt !== this.#attempt) throw new NotConnectedError("closed while connecting");
     this.#open = true;
+    this.#context.tap?.opened();
   }
 
   async read(request: Request, signal: AbortSignal): Promise<Sample[]> {
@@ -91,7 +96,7 @@ export class SerialDriver implements Driver {
     if (question) await this.#ask(talker, question, signal);
   }
 
-  listen(device: Device, tags: readonly Tag[], emit: (samples: Sample[]) => void, signal: AbortSignal): Promise<void> {
+  listen(device: Device, tags: readonly Tag[], emit: Emit, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.resolve();
     if (!this.#open) return Promise.reject(notConnected());
     const { clock } = this.#context;
@@ -124,7 +129,7 @@ export class SerialDriver implements Driver {
     const results = writes.map((write): WriteResult => {
       const bytes = bytesToWrite(talker, write);
       if ("reason" in bytes) return refused(write.tag.name, bytes.reason);
-      line.write(bytes);
+      this.#send(line, bytes);
       return { tag: write.tag.name, ok: true };
     });
     return Promise.resolve(results);
@@ -153,7 +158,7 @@ export class SerialDriver implements Driver {
     const echoes = telegramsIn(question, this.#options.framing);
     const send = () => {
       for (const stream of this.#streams.values()) stream.reset();
-      line.write(question);
+      this.#send(line, question);
     };
     return await this.#conversation.ask(talker, echoes, send, signal);
   }
@@ -173,7 +178,13 @@ export class SerialDriver implements Driver {
     return new SerialLine(transport, events);
   }
 
+  #send(line: Line, bytes: Buffer, peer?: number): void {
+    this.#context.tap?.sent(bytes);
+    line.write(bytes, peer);
+  }
+
   #data(chunk: Buffer, peer: number): void {
+    this.#context.tap?.received(chunk, peer);
     this.#reporter.received(chunk.length);
     this.#stream(peer).take(chunk);
   }
@@ -182,8 +193,8 @@ export class SerialDriver implements Driver {
     const known = this.#streams.get(peer);
     if (known) return known;
     const stream = new TelegramStream(this.#options.framing, {
-      telegram: (bytes) => this.#telegram(bytes),
-      fault: (kind, bytes) => this.#fault(kind, bytes),
+      telegram: (bytes) => this.#telegram(bytes, peer),
+      fault: (kind, bytes) => this.#fault(kind, bytes, peer),
     });
     this.#streams.set(peer, stream);
     return stream;
@@ -195,13 +206,14 @@ export class SerialDriver implements Driver {
   }
 
   #lost(reason: NotConnectedError): void {
+    if (this.#open) this.#context.tap?.closed(reason.message);
     this.#open = false;
     for (const peer of this.#streams.keys()) this.#leave(peer);
     this.#conversation.hangUp(reason);
     for (const end of [...this.#listeners.values()]) end(reason);
   }
 
-  #telegram(bytes: Buffer): void {
+  #telegram(bytes: Buffer, peer: number): void {
     const found = this.#conversation.hear(bytes);
     if (typeof found === "string") {
       this.#reporter.count(found === "answer" ? "taken" : found);
@@ -211,33 +223,59 @@ export class SerialDriver implements Driver {
     for (const listener of this.#readers()) {
       const parsed = listener.talker.parser.parse(bytes);
       if ("fields" in parsed) {
-        this.#reporter.count(listener.heard(parsed.fields));
+        this.#reporter.count(this.#heard(listener, parsed.fields, peer));
         return;
       }
       reason ??= parsed.reason;
     }
     if (reason === undefined) this.#reporter.count("unasked");
-    else this.#unreadable("unreadable", reason, bytes);
+    else this.#unreadable("unreadable", reason, bytes, peer);
+  }
+
+  /** A device that waits for it is told what became of its telegram; one that speaks on a line that is gone says it again. */
+  #heard(listener: Listener, fields: Fields, peer: number): Heard {
+    const { answer } = listener.talker.options;
+    if (!answer) return listener.heard(fields);
+    const line = this.#line;
+    const { heard, kept } = listener.heardAndKept(fields);
+    const say = (what: BytesSpec | undefined) => {
+      if (what !== undefined && line && line === this.#line && this.#open)
+        this.#send(line, answerBytes(what, fields), peer);
+    };
+    kept.then(
+      () => say(answer.accepted),
+      (error: unknown) => {
+        this.#reporter.refused(listener.talker.device.name, messageOf(error));
+        say(answer.refused);
+      },
+    );
+    return heard;
   }
 
   #readers(): Listener[] {
     return [...this.#listeners.keys()].filter((listener) => listener.reads);
   }
 
-  #fault(kind: FaultKind, bytes: Buffer): void {
+  #fault(kind: FaultKind, bytes: Buffer, peer: number): void {
     const spoils = SPOILS[kind];
     if (spoils === undefined) this.#reporter.fault(kind, kind, bytes);
-    else this.#unreadable(kind, spoils, bytes);
+    else this.#unreadable(kind, spoils, bytes, peer);
   }
 
   /** Whose telegram it was is only known where one device alone can have sent it. */
-  #unreadable(kind: FaultKind | "unreadable", reason: string, bytes: Buffer): void {
+  #unreadable(kind: FaultKind | "unreadable", reason: string, bytes: Buffer, peer: number): void {
     const { asked } = this.#conversation;
     const [only, ...more] = this.#readers();
     const sender = asked ?? (more.length === 0 ? only?.talker : undefined);
     this.#reporter.fault(kind, reason, bytes, sender?.device.name);
+    this.#context.tap?.fault(`telegram ${reason}`);
     if (asked) this.#conversation.misread(reason);
-    else if (only && more.length === 0) only.bad(reason);
+    else if (only && more.length === 0) {
+      const refusal = only.talker.options.answer?.refused;
+      const line = this.#line;
+      if (refusal !== undefined && line && this.#open) this.#send(line, answerBytes(refusal, undefined), peer);
+      only.bad(reason);
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Tag } from "../../gateway/core/driver.ts";
+import type { Emit, Tag } from "../../gateway/core/driver.ts";
 import type { Sample } from "../../gateway/core/sample.ts";
 import type { Fields } from "./parse/parser.ts";
 import type { Talker } from "./parse/talker.ts";
@@ -13,7 +13,7 @@ export type Heard = "taken" | "duplicate" | "spared";
 export interface ListenerParts {
   readonly talker: Talker;
   readonly tags: readonly Tag[];
-  readonly emit: (samples: Sample[]) => void;
+  readonly emit: Emit;
   /** Monotonic milliseconds. */
   readonly nowMs: () => number;
 }
@@ -31,6 +31,8 @@ export class Listener {
   #nextMs = Number.NEGATIVE_INFINITY;
   #spacing: NodeJS.Timeout | undefined;
   #silence: NodeJS.Timeout | undefined;
+  /** Settles when the newest telegram that was handed on is on disk. */
+  #stored: Promise<void> = Promise.resolve();
   #bad: { readonly reason: string; readonly atMs: number } | undefined;
 
   constructor(parts: ListenerParts) {
@@ -50,6 +52,15 @@ export class Listener {
     clearTimeout(this.#silence);
     clearTimeout(this.#spacing);
     this.#giveNewest();
+  }
+
+  /**
+   * A telegram of this device whose sender waits for an answer.
+   * @param kept resolves when all that came of it is on disk, or of the one that it repeats; rejects where it is not.
+   */
+  heardAndKept(fields: Fields): { readonly heard: Heard; readonly kept: Promise<void> } {
+    const heard = this.heard(fields);
+    return { heard, kept: this.#stored };
   }
 
   /** A telegram of this device. */
@@ -83,7 +94,18 @@ export class Listener {
   #give(samples: Sample[], nowMs: number): void {
     this.#bad = undefined;
     this.#nextMs = nowMs + (this.talker.options.minInterval ?? 0);
-    this.#parts.emit(samples);
+    if (this.talker.options.answer === undefined) {
+      this.#parts.emit(samples);
+      return;
+    }
+    // What was heard before has to be there too: a repetition may be held back by a deadband.
+    const before = this.#stored.catch(() => {});
+    const now = new Promise<void>((resolve, reject) => {
+      this.#parts.emit(samples, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+    this.#stored = Promise.all([before, now]).then(() => {});
+    // Its reader is told; nobody else has to know.
+    this.#stored.catch(() => this.#readings.clear());
   }
 
   #giveNewest(): void {

@@ -2,6 +2,7 @@ import type { DriverModule } from "../../gateway/core/driver.ts";
 import { checkLink } from "./check.ts";
 import { SerialDriver } from "./driver.ts";
 import { deviceSchema, linkSchema, readLink, readTag, tagSchema } from "./options.ts";
+import { serialRecording } from "./recording/module.ts";
 import { serialSimulator } from "./simulator/simulator.ts";
 
 /** Devices that speak unasked or are asked by a text: scales, barcode and RFID readers, printers, sensors. */
@@ -14,4 +15,5 @@ export const serialModule: DriverModule = {
   typeOf: (tagOptions) => readTag(tagOptions, "?").type,
   create: (linkOptions, context) => new SerialDriver(readLink(linkOptions), context),
   simulator: serialSimulator,
+  recording: serialRecording,
 };

@@ -228,6 +228,19 @@ function deviceShape(times: Times) {
       .describe(
         "For a device that says something all the time: at most one telegram in this time is taken, the newest.",
       ),
+    answer: z
+      .strictObject({
+        accepted: bytes(256).describe(
+          "Sent when all that came of a telegram is on disk; `{name}` stands for a field of it, such as its number.",
+        ),
+        refused: bytes(256)
+          .optional()
+          .describe(
+            "Sent when a telegram cannot be read or kept; without it nothing is said, and the device repeats it.",
+          ),
+      })
+      .optional()
+      .describe("For a device that repeats what it says until it is told that it arrived."),
     silentAfter: times
       .optional(100)
       .describe("For a device that should say something all the time: silence after which its tags are bad."),
@@ -258,12 +271,6 @@ const tagShape = {
     .optional()
     .describe("Texts that are false; with `trueIs` alone all others, without both 0, false, off, no."),
   trim: z.boolean().default(true).describe("Whether blanks around a string are removed."),
-  scale: z
-    .number()
-    .refine((scale) => scale !== 0, "a scale of 0 makes every value the same")
-    .optional()
-    .describe("Factor."),
-  offset: z.number().optional().describe("Added after the factor."),
   unitFrom: z
     .strictObject({
       field: z.string().min(1).describe("Field that holds the unit."),

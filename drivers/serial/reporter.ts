@@ -6,7 +6,7 @@ import type { FaultKind } from "./framing/framer.ts";
 /**
  * What became of telegrams: `taken`; `unreadable` did not parse; `duplicate` came again within the hold-off; `spared` came
  * sooner than `minInterval`; `late` answered a question that was given up; `unasked` was meant for nobody; `echo` was the question;
- * `refused` was a connection; the rest as in framing.
+ * `refused` was a connection; `not-kept` could not be stored, and was not accepted; the rest as in framing.
  */
 export type TelegramKind =
   | FaultKind
@@ -17,7 +17,8 @@ export type TelegramKind =
   | "late"
   | "unasked"
   | "echo"
-  | "refused";
+  | "refused"
+  | "not-kept";
 
 const AGAIN_MS = 60_000;
 
@@ -43,6 +44,23 @@ export class Reporter {
 
   count(kind: TelegramKind): void {
     this.#telegrams.inc({ link: this.#context.link, kind });
+  }
+
+  /** A telegram that could not be kept; its device was told, or says it again. */
+  refused(device: string, reason: string): void {
+    this.count("not-kept");
+    const key = `not-kept ${device}`;
+    const nowMs = this.#context.clock.now().monoMs;
+    const told = this.#told.get(key);
+    if (told && nowMs - told.atMs < AGAIN_MS) {
+      told.since++;
+      return;
+    }
+    this.#told.set(key, { atMs: nowMs, since: 0 });
+    this.#context.log.warn(
+      { device, reason, more: told?.since ?? 0 },
+      "a telegram could not be kept; its device repeats it",
+    );
   }
 
   /** Counts it, and logs it unless the same kind was logged within the last minute. */

@@ -1,7 +1,8 @@
-import type { Clock } from "../core/clock.ts";
+import type { Clock, Instant } from "../core/clock.ts";
 import {
   type Device,
   type Driver,
+  type Request,
   type TagWrite,
   TimeoutError,
   UncertainWriteError,
@@ -10,17 +11,18 @@ import {
 import { NotConnectedError, RejectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Sample } from "../core/sample.ts";
-import { bounded } from "./bounded.ts";
 import type { ProbeBudget } from "./breaker.ts";
-import type { GroupRun, Turn } from "./group-run.ts";
+import { Calls } from "./calls.ts";
+import type { Turn } from "./group-run.ts";
 import type { Meter } from "./meter.ts";
 import type { LinkOptions } from "./options.ts";
 import type { Outlet } from "./outlet.ts";
 import { badSamples, type Station } from "./station.ts";
-import { type WriteJob, WriteQueue } from "./write-queue.ts";
+import { type Job, Turns } from "./turns.ts";
+import type { AskJob, UrgentJob, WriteJob } from "./urgent-queue.ts";
 
-/** So many writes may go before reads that are ready; then one of those goes first. */
-const WRITES_IN_A_ROW = 4;
+type ScanJob = Exclude<Job, UrgentJob>;
+type Outcome = { readonly samples: Sample[] } | { readonly error: unknown };
 
 /** What outlives one connection. */
 export interface BusParts {
@@ -31,29 +33,21 @@ export interface BusParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly options: LinkOptions;
+  readonly onFault?: ((reason: string) => void) | undefined;
 }
 
-type Job =
-  | WriteJob
-  | { readonly kind: "read"; readonly station: Station; readonly turn: Turn }
-  | { readonly kind: "probe"; readonly station: Station };
-
 /**
- * The wire of one connection: at most `concurrency` calls at once, the next one chosen when one ends. A due probe goes first:
- * the budget has already made it rare. Then writes, but at most so many in a row while reads are ready. Then the read with
- * the earliest deadline.
+ * The wire of one connection: at most `concurrency` calls at once, the next one chosen (as `Turns` says) when one ends.
  */
 export class Bus {
   readonly #parts: BusParts;
   readonly #driver: Driver;
-  readonly #calls = new AbortController();
-  #ended: ((lost: Error | undefined) => void) | undefined;
+  readonly #abort = new AbortController();
+  readonly #calls: Calls;
+  #onEnd: ((lost: Error | undefined) => void) | undefined;
   #end: { readonly lost: Error | undefined } | undefined;
-  readonly #writes = new WriteQueue();
-  #writesInARow = 0;
+  readonly #turns: Turns;
   #inFlight = 0;
-  #probing = false;
-  readonly #checks = new Set<Station>();
   #unanswered = 0;
   #cancelWake: () => void = () => {};
   #answers = 0;
@@ -62,6 +56,9 @@ export class Bus {
   constructor(parts: BusParts, driver: Driver) {
     this.#parts = parts;
     this.#driver = driver;
+    this.#turns = new Turns(parts, driver);
+    const { graceMs, timers } = parts.options;
+    this.#calls = new Calls({ signal: this.#abort.signal, graceMs, timers });
   }
 
   /** Answers on this connection so far. */
@@ -71,14 +68,14 @@ export class Bus {
 
   /** Whether somebody was asked on this connection, and nobody has answered for that long. */
   isSilent(forMs: number): boolean {
-    return this.#unanswered > 0 && !this.#probing && this.#now() - this.#lastAnswerMs > forMs;
+    return this.#unanswered > 0 && !this.#turns.probing && this.#now() - this.#lastAnswerMs > forMs;
   }
 
   /** Asks the devices that are not offline whether they are there, although it is not their turn. */
   checkUp(): void {
     for (const station of this.#parts.stations) {
       const isAsked = station.runs.some((run) => run.plan.requests.length > 0);
-      if (isAsked && station.breaker.state !== "offline") this.#checks.add(station);
+      if (isAsked && station.breaker.state !== "offline") this.#turns.check(station);
     }
     this.#pump();
   }
@@ -91,7 +88,7 @@ export class Bus {
     const onAbort = () => this.#finish(undefined);
     signal.addEventListener("abort", onAbort);
     const lost = await new Promise<Error | undefined>((resolve) => {
-      this.#ended = resolve;
+      this.#onEnd = resolve;
       this.#resume();
       if (signal.aborted) this.#finish(undefined);
       this.#pump();
@@ -111,7 +108,18 @@ export class Bus {
       const { name } = station.device;
       return Promise.reject(new NotConnectedError(`device ${name} does not answer, the write was not sent`));
     }
-    const done = this.#writes.push(station, writes, signal);
+    const done = this.#turns.urgent.write(station, writes, signal);
+    this.#pump();
+    return done;
+  }
+
+  /**
+   * Asks a device now, before the scans that wait; its breaker is left alone by silence.
+   * @throws NotConnectedError, TimeoutError; RejectedError when too many wait.
+   */
+  ask(station: Station, request: Request, signal: AbortSignal): Promise<Sample[]> {
+    if (this.#end) return Promise.reject(new NotConnectedError("the link is down, the question was not sent"));
+    const done = this.#turns.urgent.ask(station, request, signal);
     this.#pump();
     return done;
   }
@@ -125,6 +133,11 @@ export class Bus {
     return this.#parts.clock.now().monoMs;
   }
 
+  /** Calls at once. */
+  get #most(): number {
+    return Math.max(1, this.#driver.concurrency);
+  }
+
   #resume(): void {
     const nowMs = this.#now();
     this.#lastAnswerMs = nowMs;
@@ -136,118 +149,91 @@ export class Bus {
   }
 
   /** Keeps the wire in use, and wakes up when there is something to do by time alone. */
-  #pump(): void {
+  #pump(nowMs = this.#now()): void {
+    if (this.#fill(nowMs)) return;
     this.#cancelWake();
-    while (!this.#end && this.#inFlight < Math.max(1, this.#driver.concurrency)) {
-      const nowMs = this.#now();
-      const job = this.#choose(nowMs);
-      if (!job) {
-        const waitMs = this.#wakeMs() - nowMs;
-        if (waitMs < Number.POSITIVE_INFINITY) {
-          this.#cancelWake = this.#parts.options.timers.after(Math.max(0, waitMs), () => this.#pump());
-        }
-        return;
-      }
+    const waitMs = this.#turns.wakeMs(nowMs) - nowMs;
+    if (waitMs === Number.POSITIVE_INFINITY) return;
+    this.#cancelWake = this.#parts.options.timers.after(Math.max(0, waitMs), () => this.#pump());
+  }
+
+  /** @returns false when the wire could take more than there is. */
+  #fill(nowMs: number): boolean {
+    while (!this.#end && this.#inFlight < this.#most) {
+      const job = this.#turns.take(nowMs);
+      if (!job) return false;
       this.#inFlight++;
-      this.#perform(job).catch((error: unknown) => this.#fault(job.station, error));
+      this.#perform(job, nowMs);
     }
+    return true;
   }
 
-  #choose(nowMs: number): Job | undefined {
-    const probe = this.#dueProbe(nowMs);
-    if (probe) return { kind: "probe", station: probe };
-    const write = this.#writesInARow < WRITES_IN_A_ROW || !this.#readReady(nowMs) ? this.#writes.take() : undefined;
-    if (write) {
-      this.#writesInARow++;
-      return write;
-    }
-    this.#writesInARow = 0;
-    let first: { station: Station; run: GroupRun } | undefined;
-    for (const station of this.#parts.stations) {
-      for (const run of station.runs) {
-        if (run.ready(nowMs) && (!first || run.dueMs < first.run.dueMs)) first = { station, run };
-      }
-    }
-    const turn = first?.run.take(nowMs);
-    if (!first || !turn) return undefined;
-    this.#parts.meter.overruns(first.station.device.name, turn.missed);
-    return { kind: "read", station: first.station, turn };
+  #perform(job: Job, startMs: number): void {
+    if (job.kind === "write")
+      this.#performWrite(job, startMs).catch((error: unknown) => this.#fault(job.station, error));
+    else if (job.kind === "ask")
+      this.#performAsk(job, startMs).catch((error: unknown) => this.#fault(job.station, error));
+    else this.#performScan(job, startMs);
   }
 
-  #readReady(nowMs: number): boolean {
-    return this.#parts.stations.some((station) => station.runs.some((run) => run.ready(nowMs)));
-  }
-
-  #dueProbe(nowMs: number): Station | undefined {
-    if (this.#probing) return undefined;
-    for (const station of this.#checks) {
-      this.#checks.delete(station);
-      if (station.breaker.state !== "offline") return station;
-    }
-    if (this.#parts.budget.freeMs > nowMs) return undefined;
-    let oldest: Station | undefined;
-    for (const station of this.#parts.stations) {
-      if (station.breaker.probeMs > nowMs) continue;
-      if (!oldest || station.breaker.lastProbeMs < oldest.breaker.lastProbeMs) oldest = station;
-    }
-    return oldest;
-  }
-
-  #wakeMs(): number {
-    let wakeMs = Number.POSITIVE_INFINITY;
-    for (const station of this.#parts.stations) {
-      for (const run of station.runs) wakeMs = Math.min(wakeMs, run.wakeMs);
-      if (!this.#probing) wakeMs = Math.min(wakeMs, Math.max(station.breaker.probeMs, this.#parts.budget.freeMs));
-    }
-    return wakeMs;
-  }
-
-  async #perform(job: Job): Promise<void> {
-    const startMs = this.#now();
-    if (job.kind === "write") {
-      await this.#performWrite(job, startMs);
-      return;
-    }
-    if (job.kind === "probe") {
-      this.#probing = true;
+  /** By callbacks: of these there are thousands a second. */
+  #performScan(job: ScanJob, startMs: number): void {
+    const isProbe = job.kind === "probe";
+    if (isProbe) {
+      this.#turns.probing = true;
       job.station.breaker.probing(startMs);
     }
-    let outcome: { samples: Sample[] } | { error: unknown };
-    try {
-      outcome = { samples: await this.#call(job) };
-    } catch (error) {
-      outcome = { error };
-    }
-    const endMs = this.#now();
+    const { callLimitMs } = this.#parts.options;
+    const limitMs = isProbe ? (job.station.breaker.patienceMs ?? callLimitMs) : callLimitMs;
+    const call = (signal: AbortSignal) =>
+      isProbe ? this.#probe(job.station.device, signal) : this.#driver.read(job.turn.request, signal);
+    const ended = (outcome: Outcome) => {
+      try {
+        this.#ended(job, startMs, outcome);
+      } catch (error) {
+        this.#fault(job.station, error);
+      }
+    };
+    this.#calls.start(
+      limitMs,
+      call,
+      (samples) => ended({ samples }),
+      (error) => ended({ error }),
+    );
+  }
+
+  #ended(job: ScanJob, startMs: number, outcome: Outcome): void {
+    const now = this.#parts.clock.now();
+    const endMs = now.monoMs;
     this.#inFlight--;
-    if (job.kind === "probe") this.#probing = false;
+    if (job.kind === "probe") this.#turns.probing = false;
+    // The wire goes on while we look at what it brought.
+    else if ("samples" in outcome) this.#fill(endMs);
     this.#parts.meter.busy(job.station.device.name, endMs - startMs, endMs);
     if (this.#end) {
       this.#resolveWhenIdle();
       return;
     }
-    if ("samples" in outcome) this.#answered(job, outcome.samples, endMs - startMs);
+    if ("samples" in outcome) this.#answered(job, outcome.samples, endMs - startMs, now);
     else if (outcome.error instanceof TimeoutError) this.#timedOut(job, startMs, endMs);
     else this.#fault(job.station, outcome.error);
-    this.#pump();
+    if (this.#inFlight < this.#most) this.#pump();
   }
 
   async #performWrite(job: WriteJob, startMs: number): Promise<void> {
     const { options, meter } = this.#parts;
-    const { callLimitMs: limitMs, graceMs, timers } = options;
     const { station, writes } = job;
     const { device } = station;
-    // Once it is on the wire the device may do it, whoever lost interest: it is not taken back.
-    const bounds = { signal: this.#calls.signal, limitMs, graceMs, timers };
     let outcome: { results: WriteResult[] } | { error: unknown };
     try {
-      outcome = {
-        results: await bounded(async (signal) => (await this.#driver.write?.(device, writes, signal)) ?? [], bounds),
-      };
+      // Once it is on the wire the device may do it, whoever lost interest: it is not taken back.
+      const write = async (signal: AbortSignal) => (await this.#driver.write?.(device, writes, signal)) ?? [];
+      outcome = { results: await this.#calls.run(options.callLimitMs, write) };
     } catch (error) {
       outcome = { error };
     }
-    const endMs = this.#now();
+    const now = this.#parts.clock.now();
+    const endMs = now.monoMs;
     this.#inFlight--;
     meter.busy(device.name, endMs - startMs, endMs);
     if ("results" in outcome) {
@@ -265,26 +251,46 @@ export class Bus {
       this.#resolveWhenIdle();
       return;
     }
-    if ("results" in outcome) this.#alive(station, "read", endMs - startMs);
+    if ("results" in outcome) this.#alive(station, "read", endMs - startMs, now);
     else if (outcome.error instanceof TimeoutError) this.#silent(station, startMs, endMs);
     else if (!(outcome.error instanceof RejectedError)) this.#fault(station, outcome.error);
     this.#pump();
   }
 
-  #call(job: Exclude<Job, WriteJob>): Promise<Sample[]> {
-    const { options } = this.#parts;
-    const { callLimitMs: limitMs, graceMs, timers } = options;
-    const bounds = { signal: this.#calls.signal, limitMs, graceMs, timers };
-    if (job.kind === "probe") {
-      const patienceMs = job.station.breaker.patienceMs ?? limitMs;
-      return bounded((signal) => this.#probe(job.station.device, signal), { ...bounds, limitMs: patienceMs });
+  async #performAsk({ station, request, resolve, reject }: AskJob, startMs: number): Promise<void> {
+    const { meter } = this.#parts;
+    let samples: Sample[] | undefined;
+    let lost: unknown;
+    try {
+      samples = await this.#read(request);
+      resolve(samples);
+    } catch (error) {
+      lost = error;
+      reject(error);
     }
-    const { request } = job.turn;
-    return bounded(async (signal) => {
-      const samples = await this.#driver.read(request, signal);
-      const byTag = new Map(samples.map((sample) => [sample.tag, sample]));
-      return request.tags.map((tag) => byTag.get(tag.name) ?? missing(tag.name, this.#now()));
-    }, bounds);
+    const now = this.#parts.clock.now();
+    const endMs = now.monoMs;
+    this.#inFlight--;
+    meter.busy(station.device.name, endMs - startMs, endMs);
+    if (this.#end) {
+      this.#resolveWhenIdle();
+      return;
+    }
+    if (samples) this.#alive(station, "read", endMs - startMs, now);
+    else if (lost instanceof TimeoutError) meter.timeout(station.device.name);
+    else this.#fault(station, lost);
+    this.#pump();
+  }
+
+  async #read(request: Request): Promise<Sample[]> {
+    const { callLimitMs } = this.#parts.options;
+    return this.#inOrder(await this.#calls.run(callLimitMs, (signal) => this.#driver.read(request, signal)), request);
+  }
+
+  #inOrder(samples: Sample[], request: Request): Sample[] {
+    if (isInOrder(samples, request)) return samples;
+    const byTag = new Map(samples.map((sample) => [sample.tag, sample]));
+    return request.tags.map((tag) => byTag.get(tag.name) ?? missing(tag.name, this.#now()));
   }
 
   async #probe(device: Device, signal: AbortSignal): Promise<Sample[]> {
@@ -298,14 +304,16 @@ export class Bus {
     return [];
   }
 
-  #answered(job: Exclude<Job, WriteJob>, samples: Sample[], tookMs: number): void {
-    this.#alive(job.station, job.kind, tookMs);
-    if (job.kind === "read") this.#give(job.turn, samples, (run, all) => this.#parts.outlet.scan(run, all));
+  #answered(job: ScanJob, samples: Sample[], tookMs: number, now: Instant): void {
+    this.#alive(job.station, job.kind, tookMs, now);
+    if (job.kind !== "read") return;
+    const { request } = job.turn;
+    this.#parts.meter.took(request, tookMs);
+    this.#give(job.turn, this.#inOrder(samples, request), now.monoMs);
   }
 
-  #alive(station: Station, what: "read" | "probe", tookMs: number): void {
-    const { clock, meter } = this.#parts;
-    const now = clock.now();
+  #alive(station: Station, what: "read" | "probe", tookMs: number, now: Instant): void {
+    const { meter } = this.#parts;
     this.#answers++;
     this.#lastAnswerMs = now.monoMs;
     station.lastReplyMs = now.wallMs;
@@ -317,11 +325,10 @@ export class Bus {
     if (wasOffline) for (const run of station.runs) run.resume(now.monoMs);
   }
 
-  #timedOut(job: Exclude<Job, WriteJob>, startMs: number, endMs: number): void {
+  #timedOut(job: ScanJob, startMs: number, endMs: number): void {
     const tripped = this.#silent(job.station, startMs, endMs);
     if (tripped || job.kind !== "read") return;
-    const { outlet } = this.#parts;
-    this.#give(job.turn, badSamples(job.turn.request.tags, "timeout", endMs), (run, all) => outlet.scan(run, all));
+    this.#give(job.turn, badSamples(job.turn.request.tags, "timeout", endMs), endMs);
   }
 
   /** A call was not answered. @returns whether the device went offline by it. */
@@ -337,11 +344,11 @@ export class Bus {
     return true;
   }
 
-  #give(turn: Turn, samples: Sample[], complete: (run: GroupRun, all: Sample[]) => void): void {
-    const done = turn.run.give(turn, samples, this.#now());
+  #give(turn: Turn, samples: Sample[], nowMs: number): void {
+    const done = turn.run.give(turn, samples, nowMs);
     if (!done) return;
     this.#parts.meter.overruns(turn.run.plan.group.device.name, done.missed);
-    complete(turn.run, done.samples);
+    this.#parts.outlet.scan(turn.run, done.samples);
   }
 
   #changed(station: Station): void {
@@ -350,7 +357,10 @@ export class Bus {
     const online = station.breaker.state === "online";
     meter.online(station.device.name, online);
     if (online) log.info({ device: station.device.name }, "device answers");
-    else log.warn({ device: station.device.name }, "device does not answer");
+    else {
+      log.warn({ device: station.device.name }, "device does not answer");
+      this.#parts.onFault?.(`${station.device.name} does not answer`);
+    }
   }
 
   #fault(station: Station, error: unknown): void {
@@ -368,14 +378,21 @@ export class Bus {
     if (this.#end) return;
     this.#end = { lost };
     this.#cancelWake();
-    this.#writes.fail(lost);
-    this.#calls.abort(lost ?? new NotConnectedError("the link is stopping"));
+    this.#turns.urgent.fail(lost);
+    this.#abort.abort(lost ?? new NotConnectedError("the link is stopping"));
     this.#resolveWhenIdle();
   }
 
   #resolveWhenIdle(): void {
-    if (this.#end && this.#inFlight === 0) this.#ended?.(this.#end.lost);
+    if (this.#end && this.#inFlight === 0) this.#onEnd?.(this.#end.lost);
   }
+}
+
+/** One sample for each tag, in their order: as a driver gives them when all is well. */
+function isInOrder(samples: readonly Sample[], { tags }: Request): boolean {
+  if (samples.length !== tags.length) return false;
+  for (let at = 0; at < tags.length; at++) if (samples[at]?.tag !== tags[at]?.name) return false;
+  return true;
 }
 
 function missing(tag: string, monoMs: number): Sample {

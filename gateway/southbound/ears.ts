@@ -1,4 +1,5 @@
-import type { Driver, Tag } from "../core/driver.ts";
+import { isDerived } from "../core/derived.ts";
+import type { Driver, Emit, Tag } from "../core/driver.ts";
 import { NotConnectedError } from "../core/errors.ts";
 import type { Sample } from "../core/sample.ts";
 import type { BusParts } from "./bus.ts";
@@ -51,7 +52,7 @@ export class Ears {
     const { signal } = this.#closing;
     this.#welcome(station);
     try {
-      const emit = (samples: readonly Sample[]) => this.#hear(station, samples);
+      const emit: Emit = (samples, stored) => this.#hear(station, samples, stored);
       await this.#driver.listen?.(station.device, tags, emit, signal);
       if (!signal.aborted) this.#lost(new NotConnectedError("the driver listens no more"));
     } catch (error) {
@@ -72,7 +73,7 @@ export class Ears {
     station.bad = undefined;
   }
 
-  #hear(station: Station, samples: readonly Sample[]): void {
+  #hear(station: Station, samples: readonly Sample[], stored: ((error?: Error) => void) | undefined): void {
     const { clock, meter, outlet } = this.#parts;
     const { name } = station.device;
     if (samples.some((sample) => sample.quality === "good")) {
@@ -85,16 +86,20 @@ export class Ears {
         meter.online(name, true);
       }
     }
+    const waiting: Promise<void>[] = [];
     for (const run of station.runs) {
       const own = new Set(unasked(run).map((tag) => tag.name));
       const part = samples.filter((sample) => own.has(sample.tag));
-      if (part.length > 0) outlet.scan(run, part);
+      if (part.length === 0) continue;
+      if (stored === undefined) outlet.scan(run, part);
+      else waiting.push(outlet.heard(run, part));
     }
+    if (stored !== undefined) void Promise.all(waiting).then(() => stored(), stored);
   }
 }
 
 /** The tags of a group that no request gives. */
 function unasked({ plan }: GroupRun): Tag[] {
   const asked = new Set(plan.requests.flatMap((request) => request.tags));
-  return plan.group.tags.filter((tag) => !asked.has(tag));
+  return plan.group.tags.filter((tag) => !asked.has(tag) && !isDerived(tag));
 }

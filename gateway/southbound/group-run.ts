@@ -38,6 +38,10 @@ export class GroupRun {
   #back = 0;
   #samples: Sample[] = [];
   #generation = 0;
+  #late = false;
+  /** Runs left out before the present one was begun. */
+  #begunLate = 0;
+  #servedMs = Number.NEGATIVE_INFINITY;
 
   /** `originMs`: monotonic time from which phases count; the same for all groups of a link. */
   constructor(plan: GroupPlan, originMs: number) {
@@ -52,6 +56,16 @@ export class GroupRun {
     return this.#dueMs;
   }
 
+  /** The last run came too late: the line cannot keep the rate of this group. */
+  get late(): boolean {
+    return this.#late;
+  }
+
+  /** Since when the request to take has waited: since the release, or since the one before it, where that was later. */
+  get waitingMs(): number {
+    return Math.max(this.#releaseMs, this.#servedMs);
+  }
+
   /** When `ready` turns true by time alone. */
   get wakeMs(): number {
     return this.#taken === 0 ? this.#releaseMs : Number.POSITIVE_INFINITY;
@@ -60,6 +74,11 @@ export class GroupRun {
   /** Whether there is a request to take. */
   ready(nowMs: number): boolean {
     return this.#taken === 0 ? this.#releaseMs <= nowMs : this.#taken < this.#requests.length;
+  }
+
+  /** What `take` would give; only when `ready`. Another one where the plan is made anew meanwhile. */
+  get next(): Request | undefined {
+    return this.#taken === 0 ? this.plan.requests[0] : this.#requests[this.#taken];
   }
 
   /** Begins (again) to release runs: the next regular one, or one before it where that is far away. */
@@ -79,6 +98,7 @@ export class GroupRun {
 
   /** Stops releasing runs. @returns what the run that was under way had given so far. */
   suspend(): Sample[] {
+    this.#late = false;
     this.#releaseMs = Number.POSITIVE_INFINITY;
     this.#dueMs = Number.POSITIVE_INFINITY;
     return this.#empty();
@@ -99,18 +119,18 @@ export class GroupRun {
    */
   give(turn: Turn, samples: readonly Sample[], nowMs: number): { samples: Sample[]; missed: number } | undefined {
     if (turn.generation !== this.#generation) return undefined;
+    this.#servedMs = nowMs;
     const instead = turn.request.instead?.() ?? [];
     if (instead.length > 0) this.#requests = [...this.#requests, ...instead];
-    else this.#samples.push(...samples);
+    else if (this.#samples.length === 0) this.#samples = [...samples];
+    else for (const sample of samples) this.#samples.push(sample);
     this.#back++;
     if (this.#back < this.#requests.length) return undefined;
     const all = this.#empty();
     this.#n++;
     const missed = this.#skipTo(nowMs);
-    const tookMs = nowMs - this.#releaseMs;
+    this.#late = missed + this.#begunLate > 0;
     this.#release(this.#at(this.#n));
-    // A group whose runs take longer than its period claims only the time they take, or the others would lose theirs.
-    if (missed > 0) this.#dueMs = nowMs + tookMs;
     return { samples: all, missed };
   }
 
@@ -122,7 +142,8 @@ export class GroupRun {
   #begin(nowMs: number): number {
     this.plan.refresh?.();
     this.#requests = this.plan.requests;
-    return this.#skipTo(nowMs);
+    this.#begunLate = this.#skipTo(nowMs);
+    return this.#begunLate;
   }
 
   /** Replaces a run that was not begun by the newest that is released. */

@@ -1,12 +1,14 @@
-import type { TagWrite, WriteResult } from "../core/driver.ts";
+import type { Device, Request, Tag, TagWrite, WriteResult } from "../core/driver.ts";
 import { NotConnectedError } from "../core/errors.ts";
+import type { Sample } from "../core/sample.ts";
 import { Breaker, ProbeBudget } from "./breaker.ts";
 import { GroupRun } from "./group-run.ts";
-import { instruments, Meter } from "./meter.ts";
+import { instruments, Meter, type Took } from "./meter.ts";
 import { defaultOptions, type LinkOptions } from "./options.ts";
 import { Outlet } from "./outlet.ts";
 import type { LinkParts } from "./parts.ts";
 import { type GroupPlan, planLink } from "./plan.ts";
+import { DeviceShaper } from "./shape/device-shaper.ts";
 import type { Station } from "./station.ts";
 import type { LinkStatus } from "./status.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -23,6 +25,8 @@ export class Link {
   readonly #parts: LinkParts;
   #life: Supervisor | undefined;
   #plans: readonly GroupPlan[] = [];
+  #meter: Meter | undefined;
+  #shapers: ReadonlyMap<string, DeviceShaper> = new Map();
   #stopping: Promise<void> = Promise.resolve();
   #calls = 0;
 
@@ -64,7 +68,22 @@ export class Link {
    */
   async write(device: string, writes: readonly TagWrite[], signal: AbortSignal): Promise<WriteResult[]> {
     if (!this.#life) throw new NotConnectedError(`link ${this.#parts.name} is stopped, the write was not sent`);
-    return await this.#life.write(device, writes, signal);
+    const down = this.#shapers.get(device)?.down(writes);
+    if (!down) return await this.#life.write(device, writes, signal);
+    // What the device cannot take is not sent; the rest is.
+    return down.results(down.writes.length === 0 ? [] : await this.#life.write(device, down.writes, signal));
+  }
+
+  /**
+   * Asks a device of this link for tags now, before the scans that wait. Gives one sample per tag, in their order. Given as a
+   * `Device` it may be one that is not configured, or one with other options: nothing is learnt about it but what they say.
+   * @throws NotConnectedError (link down), TimeoutError (no answer), RejectedError; the signal's reason.
+   */
+  async read(device: string | Device, tags: readonly Tag[], signal: AbortSignal): Promise<Sample[]> {
+    if (!this.#life) throw new NotConnectedError(`link ${this.#parts.name} is stopped, nothing was asked`);
+    const samples = await this.#life.read(device, tags, signal);
+    const shaper = typeof device === "string" ? this.#shapers.get(device) : undefined;
+    return shaper?.up(samples) ?? samples;
   }
 
   status(): LinkStatus {
@@ -79,10 +98,16 @@ export class Link {
     return this.#plans;
   }
 
+  /** How long a request of `plan` took lately; nothing where it was not answered yet. */
+  tookOf(request: Request): Took | undefined {
+    return this.#meter?.tookOf(request);
+  }
+
   #build(plans: ReturnType<typeof planLink>, options: LinkOptions) {
-    const { name, devices, clock, log, metrics, emit } = this.#parts;
+    const { name, devices, clock, log, metrics, emit, onFault } = this.#parts;
     const { monoMs, wallMs } = clock.now();
     const meter = new Meter(name, instruments(metrics), monoMs);
+    this.#meter = meter;
     const stations = devices.map((device): Station => {
       const own = plans.filter((plan) => plan.group.device === device);
       return {
@@ -94,7 +119,13 @@ export class Link {
         bad: undefined,
       };
     });
-    const outlet = new Outlet(clock, log, meter, emit, options.remindMs);
-    return { stations, budget: new ProbeBudget(options.probeShare), outlet, meter, clock, log, options };
+    this.#shapers = new Map(
+      devices.flatMap((device) => {
+        const shaper = DeviceShaper.of(device);
+        return shaper ? [[device.name, shaper]] : [];
+      }),
+    );
+    const outlet = new Outlet({ clock, log, meter, emit, shapers: this.#shapers, stations, options });
+    return { stations, budget: new ProbeBudget(options.probeShare), outlet, meter, clock, log, options, onFault };
   }
 }

@@ -18,6 +18,8 @@ export interface LinkParts {
   readonly metrics: Metrics;
   /** Takes each scan; must return at once. The bus does not wait for what it starts. */
   readonly emit: (scan: Scan) => void;
+  /** Told why when a device stops answering or the connection is lost; must return at once. */
+  readonly onFault?: (reason: string) => void;
   /** The driver says that this link can never connect as configured. The link tries no more. */
   readonly onConfigError?: (error: ConfigError) => void;
   readonly options?: Partial<LinkOptions>;

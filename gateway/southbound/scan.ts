@@ -10,6 +10,7 @@ export interface ScanGroup {
   readonly name: string;
   readonly stream: StreamName;
   readonly everyMs: number;
+  /** Also those that are derived. */
   readonly tags: readonly Tag[];
 }
 
@@ -29,12 +30,14 @@ export interface Scan {
   readonly samples: readonly Sample[];
   /** Every tag of the group, whether it has a sample here or not. */
   readonly tags: readonly Tag[];
+  /** Somebody waits until this is on disk: told once, with an error where it is not and the device may say it again. */
+  readonly stored?: (error?: Error) => void;
 }
 
 /** The scan groups of a device, fastest first. */
 export function scanGroups(device: Device): ScanGroup[] {
   const groups = new Map<string, { stream: StreamName; everyMs: number; tags: Tag[] }>();
-  for (const tag of device.tags) {
+  for (const tag of [...device.tags, ...(device.derived ?? [])]) {
     const name = tag.stream === "telemetry" ? `${tag.everyMs}ms` : `${tag.everyMs}ms-${tag.stream}`;
     const group = groups.get(name);
     if (group) group.tags.push(tag);

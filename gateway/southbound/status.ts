@@ -9,10 +9,14 @@ export interface DeviceStatus {
   readonly state: DeviceState;
   readonly since: number;
   readonly lastReply?: number;
+  /** Wire transactions, answered or not. */
+  readonly requests: number;
   readonly scans: number;
   readonly overruns: number;
   readonly timeouts: number;
   readonly errors: number;
+  /** Percent of the last minute in which the wire was in use for it. */
+  readonly loadPercent: number;
 }
 
 export interface LinkStatus {

@@ -1,11 +1,15 @@
-import { type Driver, type TagWrite, TimeoutError, type WriteResult } from "../core/driver.ts";
+import { type Device, type Driver, type Tag, type TagWrite, TimeoutError, type WriteResult } from "../core/driver.ts";
 import { ConfigError, messageOf, NotConnectedError, RejectedError } from "../core/errors.ts";
+import { readOnce } from "../core/read-once.ts";
+import type { Sample } from "../core/sample.ts";
 import { Backoff } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
+import { Breaker } from "./breaker.ts";
 import { Bus, type BusParts } from "./bus.ts";
 import { Ears } from "./ears.ts";
 import type { LinkOptions } from "./options.ts";
 import type { LinkParts } from "./parts.ts";
+import type { Station } from "./station.ts";
 import type { LinkState, LinkStatus } from "./status.ts";
 import { sleep } from "./timers.ts";
 
@@ -24,6 +28,7 @@ export class Supervisor {
   #lastError: string | undefined;
   #concurrency = 1;
   #current: Bus | undefined;
+  #driver: Driver | undefined;
   #ears: Ears | undefined;
   #watchdogMs: number;
   #cancelTick: () => void = () => {};
@@ -63,6 +68,7 @@ export class Supervisor {
     this.#stop.abort(new NotConnectedError("the link is stopping"));
     this.#cancelTick();
     await this.#loop;
+    this.#bus.outlet.close();
     this.#bus.meter.connected(false);
   }
 
@@ -74,6 +80,26 @@ export class Supervisor {
     return await this.#current.write(station, writes, signal);
   }
 
+  /** @throws as `Link.read`. */
+  async read(whose: string | Device, tags: readonly Tag[], signal: AbortSignal): Promise<Sample[]> {
+    const station =
+      typeof whose === "string"
+        ? this.#bus.stations.find((each) => each.device.name === whose)
+        : strangerOf(whose, this.#options);
+    if (!station) throw new RejectedError(`there is no device ${whose} on link ${this.#link.name}`);
+    const bus = this.#current;
+    if (!bus || !this.#driver) {
+      const why = this.#lastError === undefined ? "" : ` (${this.#lastError})`;
+      throw new NotConnectedError(`link ${this.#link.name} is down${why}, nothing was asked`);
+    }
+    const driver = this.#driver;
+    return await readOnce(tags, {
+      plan: (some) => driver.plan(station.device, some, {}),
+      read: (request) => bus.ask(station, request, signal),
+      monoMs: () => this.#now(),
+    });
+  }
+
   status(): LinkStatus {
     const { meter, stations } = this.#bus;
     const devices = stations.map(({ device, breaker, sinceMs, lastReplyMs }) => ({
@@ -82,6 +108,7 @@ export class Supervisor {
       since: sinceMs,
       ...(lastReplyMs === undefined ? {} : { lastReply: lastReplyMs }),
       ...meter.counts(device.name),
+      loadPercent: meter.loadPercent(this.#now(), this.#concurrency, device.name),
     }));
     const replies = stations.flatMap((station) => station.lastReplyMs ?? []);
     return {
@@ -141,6 +168,7 @@ export class Supervisor {
     const ears = new Ears(this.#bus, driver, (why) => bus.giveUp(why));
     const sinceMs = this.#now();
     this.#current = bus;
+    this.#driver = driver;
     this.#ears = ears;
     this.#concurrency = Math.max(1, driver.concurrency);
     this.#enter("connected");
@@ -171,6 +199,7 @@ export class Supervisor {
       return;
     }
     if (!this.#fruitless) this.#link.log.warn({ error: lost.message }, "link lost");
+    this.#link.onFault?.("connection lost");
     this.#down();
   }
 
@@ -226,6 +255,12 @@ export class Supervisor {
     this.#cancelTick = this.#options.timers.after(TICK_MS, () => this.#tick());
     for (const station of this.#bus.stations) this.#bus.outlet.remind(station);
     this.#proven(this.#current);
+    const { meter, stations } = this.#bus;
+    meter.showLoad(
+      this.#now(),
+      this.#concurrency,
+      stations.map(({ device }) => device.name),
+    );
     this.#watch();
     if (this.#now() - this.#summaryMs >= this.#options.remindMs) this.#summary();
   }
@@ -254,6 +289,11 @@ export class Supervisor {
   #now(): number {
     return this.#link.clock.now().monoMs;
   }
+}
+
+/** A device that is asked once, as if nothing were known of it. */
+function strangerOf(device: Device, options: LinkOptions): Station {
+  return { device, runs: [], breaker: new Breaker(options), sinceMs: 0, lastReplyMs: undefined, bad: undefined };
 }
 
 /** The connection stands, but nobody answers on it. */

@@ -140,7 +140,7 @@ const cases: readonly (readonly [name: string, deadband: number | undefined, ste
 describe("deadband", () => {
   it.each(cases)("%s", (_name, width, steps) => {
     const deadband = new Deadband([tag("t", 1000, width === undefined ? {} : { deadband: width })]);
-    const sent = steps.map(([value]) => deadband.due([sample(value)]).length === 1);
+    const sent = steps.map(([value]) => deadband.due([sample(value)], 0).length === 1);
     expect(sent).toEqual(steps.map(([, expected]) => expected));
   });
 

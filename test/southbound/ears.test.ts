@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Device, Driver, Tag } from "../../gateway/core/driver.ts";
+import type { Device, Driver, Emit, Tag } from "../../gateway/core/driver.ts";
 import { NotConnectedError } from "../../gateway/core/errors.ts";
 import { silentLogger } from "../../gateway/core/log.ts";
 import { noMetrics } from "../../gateway/core/metrics.ts";
@@ -13,7 +13,7 @@ import { settled, VirtualTime } from "./virtual-time.ts";
 class SpeakingDriver implements Driver {
   readonly concurrency = 1;
   readonly #time: VirtualTime;
-  readonly listeners = new Map<string, { readonly tags: readonly Tag[]; readonly emit: (samples: Sample[]) => void }>();
+  readonly listeners = new Map<string, { readonly tags: readonly Tag[]; readonly emit: Emit }>();
   #ends: (() => void)[] = [];
 
   constructor(time: VirtualTime) {
@@ -29,7 +29,7 @@ class SpeakingDriver implements Driver {
   read(request: { readonly tags: readonly Tag[] }) {
     return Promise.resolve(request.tags.map((each) => this.sample(each.name, 1)));
   }
-  listen(one: Device, tags: readonly Tag[], emit: (samples: Sample[]) => void, signal: AbortSignal): Promise<void> {
+  listen(one: Device, tags: readonly Tag[], emit: Emit, signal: AbortSignal): Promise<void> {
     this.listeners.set(one.name, { tags, emit });
     return new Promise((resolve, reject) => {
       signal.addEventListener("abort", () => resolve());
@@ -79,6 +79,35 @@ describe("devices that speak", () => {
     tag("code", 1000, { ...HEARD, stream: "events" }),
     tag("signal", 1000, { ...HEARD, deadband: 5 }),
   ]);
+
+  it("are told when all that came of a telegram is on disk; what is not kept is sent again when it is said again", async () => {
+    const { time, scans, link, drivers } = setup([
+      device("gate", [tag("n", 1000, { ...HEARD, stream: "events", deadband: 0 }), tag("t", 1000, HEARD)]),
+    ]);
+    await link.start();
+    await time.pass(10);
+    const [driver] = drivers;
+    const answers: (string | undefined)[] = [];
+    const hear = () => {
+      const samples = [driver?.sample("n", 1), driver?.sample("t", 2)].flatMap((one) => one ?? []);
+      driver?.listeners.get("gate")?.emit(samples, (error) => void answers.push(error?.message));
+    };
+    hear();
+    expect(scans.map(({ stream }) => stream).sort()).toEqual(["events", "telemetry"]);
+    scans[0]?.stored?.();
+    await settled();
+    expect(answers).toEqual([]);
+    scans[1]?.stored?.(new Error("full"));
+    await settled();
+    expect(answers).toEqual(["full"]);
+    // What is on disk is not stored twice.
+    scans.length = 0;
+    hear();
+    for (const { stored } of scans) stored?.();
+    await settled();
+    expect([scans.map(({ stream }) => stream), answers]).toEqual([["telemetry"], ["full", undefined]]);
+    await link.stop();
+  });
 
   it("are heard at once, each tag in its stream, through its deadband", async () => {
     const { time, scans, link, say, drivers } = setup([scanner]);

@@ -1,7 +1,7 @@
 import type { Value } from "../../../gateway/core/sample.ts";
 import { isSafe } from "./decimal.ts";
 import { readFloat16, writeFloat16 } from "./float16.ts";
-import { reorder } from "./order.ts";
+import { isPlain, reorder } from "./order.ts";
 import { sizeOf, type ValueType } from "./types.ts";
 
 /** A value, or why there is none in a few words fit for a person. */
@@ -15,7 +15,7 @@ type Float = Extract<ValueType, { kind: "float" }>;
  * A `bool` is bit 0 of a register; a bit further up is `bits(n,1)`.
  */
 export function decode(type: ValueType, order: string, bytes: Buffer): Decoded {
-  const plain = reorder(bytes, order);
+  const plain = isPlain(order) ? bytes : reorder(bytes, order);
   switch (type.kind) {
     case "bool":
       return { value: (plain.readUInt16BE(0) & 1) === 1 };

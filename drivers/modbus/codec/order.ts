@@ -17,6 +17,11 @@ export function ordersOf(type: ValueType): readonly string[] {
   return ORDERS[type.kind === "string" ? 2 : sizeOf(type)] ?? [];
 }
 
+/** Whether the bytes already stand with the most significant first. */
+export function isPlain(order: string): boolean {
+  return order === "AB" || order === "ABCD" || order === "ABCDEFGH";
+}
+
 /** The same bytes with the most significant first, or, with `toWire`, as the wire wants them. Never the same buffer. */
 export function reorder(bytes: Buffer, order: string, toWire = false): Buffer {
   const result = Buffer.alloc(bytes.length);

@@ -13,6 +13,8 @@ const ILLEGAL_ADDRESS = 2;
 const ILLEGAL_VALUE = 3;
 /** A turn-around that changed by this much makes another plan worthwhile. */
 const OTHER_PACE = 2;
+/** So many answers in a row must agree on that: one that was slow says nothing about the unit. */
+const OTHER_PACE_ANSWERS = 16;
 /** After so many silences in a row an answer counts as a return. */
 const AWAY = 2;
 
@@ -34,6 +36,7 @@ export class Learner implements Knowledge {
   #refusals = new Refusals([]);
   #reply = new ReplyTime(undefined);
   #turnaroundMs: number | undefined;
+  #otherPace = 0;
   #silences = 0;
   #version = 0;
 
@@ -160,8 +163,10 @@ export class Learner implements Knowledge {
     if (meanMs === undefined) return false;
     const planned = this.#turnaroundMs;
     const isSame = planned !== undefined && meanMs < planned * OTHER_PACE + 1 && meanMs * OTHER_PACE + 1 > planned;
-    if (isSame) return false;
+    this.#otherPace = isSame ? 0 : this.#otherPace + 1;
+    if (isSame || (planned !== undefined && this.#otherPace < OTHER_PACE_ANSWERS)) return false;
     this.#turnaroundMs = meanMs;
+    this.#otherPace = 0;
     return true;
   }
 
@@ -170,17 +175,22 @@ export class Learner implements Knowledge {
     this.#silences = 0;
   }
 
-  #changed(): void {
-    this.#version++;
+  /** All that is known, as it is kept. */
+  get content(): Content {
     const reply = this.#reply.stats;
-    this.#parts.save({
+    return {
       version: 1,
       holes: AREA_NAMES.flatMap((area) => (this.#holes.get(area) ?? []).map((hole) => ({ area, ...hole }))),
       refused: [...this.#refusals.left],
       registers: this.#registers.stats,
       bits: this.#bits.stats,
       ...(reply && { reply }),
-    });
+    };
+  }
+
+  #changed(): void {
+    this.#version++;
+    this.#parts.save(this.content);
   }
 
   #take(content: Content | undefined): void {

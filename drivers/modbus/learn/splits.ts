@@ -45,6 +45,7 @@ export class Splits {
 
   /** @returns what is known now. */
   answered(range: Range): Finding[] {
+    if (this.#splits.length === 0) return [];
     for (const split of this.#splits) {
       for (const [index, side] of [split.left, split.right].entries()) {
         if (contains(range, side)) split.fates[index] = "answered";

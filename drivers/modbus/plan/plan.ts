@@ -1,12 +1,13 @@
 import type { Device, Profile, Tag } from "../../../gateway/core/driver.ts";
 import { ConfigError, messageOf } from "../../../gateway/core/errors.ts";
 import { AREA_NAMES, AREAS, type Area, LAST_ADDRESS } from "../address.ts";
+import { factorOf } from "../implemented.ts";
 import { type DeviceOptions, readDevice, readTag, type TagOptions, type Transport } from "../options.ts";
 import { type Point, pointOf } from "../point.ts";
 import { costOf, readUs } from "./cost.ts";
 import { cover, outermost, type Range, type Rules } from "./cover.ts";
 import { parseHole } from "./hole.ts";
-import { contains, ReadRequest, type RequestFrame, rangeOf, type TaggedPoint } from "./request.ts";
+import { ReadRequest, type RequestFrame, rangeOf, type TaggedPoint } from "./request.ts";
 
 /** What is known about a device beside its configuration. */
 export interface Knowledge {
@@ -41,7 +42,7 @@ export function planReads(
 ): ReadRequest[] {
   const options = readDevice(device.options);
   const frameOf = framer(device, options, transport, knowledge);
-  const points = tags.map((tag) => ({ tag, point: pointOfTag(device, tag) }));
+  const points = tags.map((tag) => taggedPoint(device, tag));
   const { wanted, refused } = sortOut(points, knowledge);
   for (const item of points) checkSize(device, item, options, profile);
   const requests = AREA_NAMES.flatMap((area) => {
@@ -55,12 +56,35 @@ export function planReads(
   return [standIn(device, refused, frameOf, knowledge)];
 }
 
+/** Tags live as long as the configuration does; plans are made anew whenever something was learnt. */
+const understood = new WeakMap<Tag, Point>();
+
 /** @throws ConfigError naming the tag. */
 export function pointOfTag(device: Device, tag: Tag): Point {
+  const known = understood.get(tag);
+  if (known) return known;
   const named = `tag ${device.name}/${tag.name}`;
   const { point, faults } = pointOf(optionsOf(tag, named));
   if (!point) throw new ConfigError(`${named}: ${faults.map((fault) => fault.message).join("; ")}`);
+  understood.set(tag, point);
   return point;
+}
+
+function taggedPoint(device: Device, tag: Tag): TaggedPoint {
+  const point = pointOfTag(device, tag);
+  if (!point.special) return { tag, point };
+  const named = `tag ${device.name}/${tag.name}`;
+  const { scaleFactor } = optionsOf(tag, named);
+  if (scaleFactor === undefined) return { tag, point };
+  const find = (name: string | number) => {
+    const other = device.tags.find((each) => each.name === name);
+    return other && optionsOf(other, named);
+  };
+  try {
+    return { tag, point, factor: factorOf(scaleFactor, point, find) };
+  } catch (error) {
+    throw new ConfigError(`${named}: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 function optionsOf(tag: Tag, named: string): TagOptions {
@@ -93,12 +117,26 @@ function joined(points: readonly TaggedPoint[], frame: RequestFrame, rules: Rule
   const widest = Math.max(0, ...values.map(({ start, end }) => end - start));
   // A limit that was learnt cannot be below a value that is wanted all the same.
   const reads = cover(values, { ...rules, most: Math.max(rules.most, widest) }, frame.readUs);
-  const left = new Set(points);
-  return reads.map((read) => {
-    const own = [...left].filter((item) => read.some((value) => contains(value, rangeOf(item))));
-    for (const item of own) left.delete(item);
-    return new ReadRequest(frame, own.sort(byAddress));
-  });
+  const owner = reads.flatMap((read, index) => read.map(({ end }) => ({ end, index })));
+  const own: TaggedPoint[][] = reads.map(() => []);
+  for (const item of [...points].sort(byAddress)) {
+    // Starts and ends of the values only rise, so the first that ends late enough is the first that holds the point whole.
+    const { index = 0 } = owner[firstFrom(owner, rangeOf(item).end)] ?? {};
+    own[index]?.push(item);
+  }
+  return own.map((items) => new ReadRequest(frame, items));
+}
+
+/** Index of the first that ends at `end` or later. */
+function firstFrom(rising: readonly { readonly end: number }[], end: number): number {
+  let from = 0;
+  let to = rising.length;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if ((rising[middle]?.end ?? 0) < end) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }
 
 function byAddress(a: TaggedPoint, b: TaggedPoint): number {
@@ -118,7 +156,7 @@ function standIn(
   const tags = refused.map(({ tag }) => tag);
   for (const tag of device.tags) {
     const point = pointOfTag(device, tag);
-    const range = rangeOf({ point });
+    const range = rangeOf(taggedPoint(device, tag));
     if (knowledge.excludes(point.address.area, range)) continue;
     return new ReadRequest(frameOf(point.address.area), [], tags, range);
   }
@@ -148,11 +186,14 @@ function borders(align: number | undefined): Range[] {
   });
 }
 
-function checkSize(device: Device, { tag, point }: TaggedPoint, options: DeviceOptions, profile: Profile): void {
+function checkSize(device: Device, item: TaggedPoint, options: DeviceOptions, profile: Profile): void {
+  const { tag, point, factor } = item;
   if (AREAS[point.address.area].bits) return;
   const most = Math.min(options.maxRegisters, profile.maxRegisters ?? LAST_ADDRESS);
-  if (point.count <= most) return;
+  const { start, end } = rangeOf(item);
+  if (end - start <= most) return;
+  const together = factor ? " with its scale factor" : "";
   throw new ConfigError(
-    `tag ${device.name}/${tag.name} needs ${point.count} registers, but one answer has at most ${most}`,
+    `tag ${device.name}/${tag.name} needs ${end - start} registers${together}, but one answer has at most ${most}`,
   );
 }

@@ -8,6 +8,8 @@ import { outermost, type Range } from "./cover.ts";
 export interface TaggedPoint {
   readonly tag: Tag;
   readonly point: Point;
+  /** The register of its scale factor. */
+  readonly factor?: Point;
 }
 
 /** What the requests of one device and area have in common. */
@@ -21,6 +23,9 @@ export interface RequestFrame {
   /** Predicted microseconds of a read of so many addresses. */
   readonly readUs: (count: number) => number;
 }
+
+/** Why a tag is left out. */
+export const ILLEGAL_ADDRESS = "illegal data address";
 
 /** One question, and the points its answer holds. */
 export class ReadRequest implements Request {
@@ -52,6 +57,9 @@ export class ReadRequest implements Request {
     this.spare = count - covered(points);
   }
 
+  get excluded(): { readonly tag: Tag; readonly reason: string }[] {
+    return this.refused.map((tag) => ({ tag, reason: ILLEGAL_ADDRESS }));
+  }
   get device(): Device {
     return this.frame.device;
   }
@@ -68,7 +76,7 @@ export class ReadRequest implements Request {
   replaceWith(parts: readonly (readonly Range[])[]): void {
     const left = new Set(this.points);
     this.#instead = parts.map((values, index) => {
-      const own = [...left].filter(({ point }) => values.some((value) => contains(value, rangeOf({ point }))));
+      const own = [...left].filter((item) => values.some((value) => contains(value, rangeOf(item))));
       for (const item of own) left.delete(item);
       return new ReadRequest(this.frame, own, index === 0 ? this.refused : []);
     });
@@ -81,9 +89,13 @@ export class ReadRequest implements Request {
   }
 }
 
-export function rangeOf({ point }: Pick<TaggedPoint, "point">): Range {
+/** What must be in one answer: a value, from one end to the other, with its scale factor. */
+export function rangeOf({ point, factor }: Pick<TaggedPoint, "point" | "factor">): Range {
   const start = point.address.index;
-  return { start, end: start + point.count };
+  const end = start + point.count;
+  if (!factor) return { start, end };
+  const at = factor.address.index;
+  return { start: Math.min(start, at), end: Math.max(end, at + 1) };
 }
 
 export function contains(outer: Range, inner: Range): boolean {

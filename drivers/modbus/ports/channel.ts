@@ -1,4 +1,5 @@
 import type { NotConnectedError } from "../../../gateway/core/errors.ts";
+import type { Ends } from "../../../gateway/core/recording.ts";
 
 export interface ChannelEvents {
   data(chunk: Buffer): void;
@@ -16,6 +17,8 @@ export interface Channel {
   flush?(): Promise<void>;
   /** Looks whether the far side is still there; ends the channel when it is not. Called when an answer did not come. */
   check?(): void;
+  /** Both ends of an open one, where it goes through IP. */
+  ends?(): Ends | undefined;
   /** Idempotent, never rejects; resolves when nothing is left of it. */
   close(): Promise<void>;
 }

@@ -1,5 +1,8 @@
 import { type Ask, shapeOf, shapeOfBody } from "../command.ts";
 
+/** Functions 1 to 4 read. */
+const LAST_READ_CODE = 4;
+
 interface Debt {
   readonly functionCode: number;
   readonly shape: string;
@@ -41,6 +44,13 @@ export class Debts {
     const { closedMs, waryMs } = this.#windows;
     const sinceMs = nowMs - Math.max(Number.NEGATIVE_INFINITY, ...same.map((debt) => debt.atMs));
     return { closedMs: Math.max(0, closedMs - sinceMs), waryMs: Math.max(0, waryMs - sinceMs) };
+  }
+
+  /** Milliseconds during which the answer to some command could be that to an older one. */
+  commandsMs(unit: number, nowMs: number): number {
+    const commands = this.#of(unit, nowMs).filter((debt) => debt.functionCode > LAST_READ_CODE);
+    const sinceMs = nowMs - Math.max(Number.NEGATIVE_INFINITY, ...commands.map((debt) => debt.atMs));
+    return Math.max(0, this.#windows.closedMs - sinceMs);
   }
 
   /** Whether an exception to this function could be meant for an older question. */

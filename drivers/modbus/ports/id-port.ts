@@ -1,12 +1,12 @@
 import { randomInt } from "node:crypto";
 import type { NotConnectedError } from "../../../gateway/core/errors.ts";
-import { withCrc } from "../wire.ts";
 import type { OpenChannel } from "./channel.ts";
 import { HEADER, lengthIn, withHeader } from "./mbap.ts";
 import { type Confusion, type CountFrame, match, StrictPort } from "./port.ts";
 
 /** So many given up ids are kept from being used again: those of hours, on a line with dead units. */
 const MAX_RETIRED = 16_384;
+const NOTHING = Buffer.alloc(0);
 const SURE: Confusion = { closedMs: 0, waryMs: 0 };
 
 export interface IdPortOptions {
@@ -22,8 +22,9 @@ export interface IdPortOptions {
  * that cannot be right means the place is lost: the connection is closed.
  */
 export class IdPort extends StrictPort {
+  readonly confusable = false;
   readonly #stream: boolean;
-  #received: Buffer = Buffer.alloc(0);
+  #received: Buffer = NOTHING;
   #id = randomInt(0x10000);
   readonly #slotOf = new Map<number, number>();
   readonly #idOf = new Map<number, number>();
@@ -34,12 +35,12 @@ export class IdPort extends StrictPort {
     this.#stream = stream;
   }
 
-  write(frame: Buffer): void {
+  protected send(slot: number, body: Buffer): void {
     do this.#id = (this.#id + 1) & 0xffff;
     while (this.#retired.has(this.#id) || this.#slotOf.has(this.#id));
-    this.#slotOf.set(this.#id, this._transactionIdWrite);
-    this.#idOf.set(this._transactionIdWrite, this.#id);
-    this.channel?.write(withHeader(this.#id, frame.subarray(0, -2)));
+    this.#slotOf.set(this.#id, slot);
+    this.#idOf.set(slot, this.#id);
+    this.channel?.write(withHeader(this.#id, body));
   }
 
   forget(slot: number): undefined {
@@ -62,21 +63,23 @@ export class IdPort extends StrictPort {
     while (this.isOpen && this.#received.length >= HEADER) {
       const length = lengthIn(this.#received, 0);
       if (length === undefined) {
-        this.#received = Buffer.alloc(0);
+        this.#received = NOTHING;
         this.count("framing");
         this.give("the far side does not send Modbus TCP frames");
         return;
       }
       if (this.#received.length < HEADER + length) return;
-      const frame = this.#received.subarray(0, HEADER + length);
-      this.#received = this.#received.subarray(HEADER + length);
+      const end = HEADER + length;
+      const isAll = this.#received.length === end;
+      const frame = isAll ? this.#received : this.#received.subarray(0, end);
+      this.#received = isAll ? NOTHING : this.#received.subarray(end);
       this.#sort(frame);
     }
   }
 
   protected override ended(reason: NotConnectedError): void {
     if (this.#received.length > 0) this.count("truncated");
-    this.#received = Buffer.alloc(0);
+    this.#received = NOTHING;
     super.ended(reason);
   }
 
@@ -108,7 +111,7 @@ export class IdPort extends StrictPort {
     }
     this.#release(slot);
     if (found === "malformed") this.fail(slot, "the answer is not one to what was asked");
-    else this.settle(slot, withCrc(body), found);
+    else this.settle(slot, body, found);
   }
 
   #release(slot: number): number | undefined {

@@ -1,6 +1,6 @@
-import { setTimeout as pause } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import { type Ask, echoes, isCommand } from "../command.ts";
-import { dataBytes, withCrc } from "../wire.ts";
+import { dataBytes } from "../wire.ts";
 import type { Channel, OpenChannel } from "./channel.ts";
 import { Debts, type LateWindows } from "./debts.ts";
 import type { Framing } from "./framing.ts";
@@ -18,6 +18,8 @@ export interface LinePortOptions {
 }
 
 const SLOT = 1;
+/** A timer that came so much too late: something may have been received meanwhile that nobody has looked at. */
+const OVERSLEPT_MS = 5;
 
 /**
  * Modbus without ids that can be believed: RTU and ASCII, on a serial line or through TCP. Before each question the line
@@ -25,6 +27,7 @@ const SLOT = 1;
  * begins, so noise around it does no harm.
  */
 export class LinePort extends StrictPort {
+  readonly confusable = true;
   readonly #framing: Framing;
   readonly #silenceMs: number;
   readonly #stream: boolean;
@@ -50,8 +53,8 @@ export class LinePort extends StrictPort {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  write(frame: Buffer): void {
-    this.#sending = this.#send(this.#framing.wrap(frame.subarray(0, -2)), this.#ask);
+  protected send(_slot: number, body: Buffer): void {
+    this.#sending = this.#sendWhenSilent(this.#framing.wrap(body), this.#ask);
   }
 
   forget(slot: number): Buffer | undefined {
@@ -68,6 +71,10 @@ export class LinePort extends StrictPort {
 
   confusion(ask: Ask): Confusion {
     return this.#debts.confusedMs(ask, this.#now());
+  }
+
+  override commandsMs(unit: number): number {
+    return this.#debts.commandsMs(unit, this.#now());
   }
 
   protected override async finish(channel: Channel | undefined, opening: Promise<void>): Promise<void> {
@@ -110,10 +117,10 @@ export class LinePort extends StrictPort {
     return this.asked.get(SLOT);
   }
 
-  async #send(bytes: Buffer, ask: Ask | undefined): Promise<void> {
-    const waitMs = this.#quietFromMs - this.#now();
-    if (waitMs > 0) await pause(Math.ceil(waitMs));
+  async #sendWhenSilent(bytes: Buffer, ask: Ask | undefined): Promise<void> {
+    // While the line is silent there is time for it; after the silence it would be lost.
     await this.channel?.flush?.();
+    if (await this.#silence()) await this.channel?.flush?.();
     if (!this.isOpen || !ask || this.#ask !== ask) return;
     this.#drop();
     this.#sent = bytes;
@@ -122,6 +129,18 @@ export class LinePort extends StrictPort {
     this.#corruptSeen = false;
     this.#refusal = undefined;
     this.channel?.write(bytes);
+  }
+
+  /**
+   * Waits until the line has been silent for long enough: not less, or the unit takes the question for a part of what was
+   * before, and little more, or the line is not used. A timer knows whole milliseconds, and counts from when the present turn
+   * of the event loop began, so that it may come too early. @returns whether it took much longer.
+   */
+  async #silence(): Promise<boolean> {
+    const leftMs = () => this.#quietFromMs - this.#now();
+    if (leftMs() <= 0) return false;
+    for (let ms = leftMs(); ms > 0; ms = leftMs()) await (ms >= 1 ? pause(Math.floor(ms)) : nextTurn());
+    return leftMs() < -OVERSLEPT_MS;
   }
 
   #sort(frame: Buffer): void {
@@ -134,8 +153,8 @@ export class LinePort extends StrictPort {
     const found = ask ? match(ask, body) : "foreign";
     const taken = found === "answer" || found === "exception";
     if (taken && ask && !echoes(ask)) this.#hearsItself = this.#echoSeen && this.#framing.hearsItself;
-    if (ask && found === "exception" && this.#owes(ask)) this.#refusal = withCrc(body);
-    else if (taken) this.settle(SLOT, withCrc(body), found);
+    if (ask && found === "exception" && this.#owes(ask)) this.#refusal = body;
+    else if (taken) this.settle(SLOT, body, found);
     else if (this.#debts.came(body, this.#now())) this.count("late");
     // Not the end of waiting: the answer itself may still come, and must then not meet the next question.
     else this.count(found === "malformed" ? "malformed" : "foreign");

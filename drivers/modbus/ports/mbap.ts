@@ -6,15 +6,16 @@ export const HEADER = 6;
 const LEAST = 3;
 const MOST = 254;
 
-/** Length of the body that a header announces; undefined when it cannot be one. */
-export function lengthIn(bytes: Buffer, at: number): number | undefined {
+/** Length of the body that a header announces; undefined when it cannot be one. A question may be of 2 bytes. */
+export function lengthIn(bytes: Buffer, at: number, least = LEAST): number | undefined {
   const length = bytes.readUInt16BE(at + 4);
-  return bytes.readUInt16BE(at + 2) !== 0 || length < LEAST || length > MOST ? undefined : length;
+  return bytes.readUInt16BE(at + 2) !== 0 || length < least || length > MOST ? undefined : length;
 }
 
 export function withHeader(id: number, body: Buffer): Buffer {
-  const frame = Buffer.alloc(HEADER + body.length);
+  const frame = Buffer.allocUnsafe(HEADER + body.length);
   frame.writeUInt16BE(id, 0);
+  frame.writeUInt16BE(0, 2);
   frame.writeUInt16BE(body.length, 4);
   frame.set(body, HEADER);
   return frame;

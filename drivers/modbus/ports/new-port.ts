@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { ConfigError, messageOf } from "../../../gateway/core/errors.ts";
+import type { Tap } from "../../../gateway/core/recording.ts";
 import { hasIds, isSerial, type LinkOptions, type SerialTransport } from "../options.ts";
 import { silenceMs } from "../wire.ts";
 import { asciiFraming } from "./ascii-framing.ts";
@@ -9,6 +10,7 @@ import { LinePort } from "./line-port.ts";
 import { untrustedFraming } from "./mbap.ts";
 import type { CountFrame, StrictPort } from "./port.ts";
 import { rtuFraming } from "./rtu-framing.ts";
+import { tapped } from "./tapped-channel.ts";
 import { TcpChannel } from "./tcp-channel.ts";
 import { UdpChannel } from "./udp-channel.ts";
 
@@ -20,11 +22,16 @@ const WARY_MS = 30_000;
 export async function newPort(
   { transport, timeout, inFlight }: Pick<LinkOptions, "transport" | "timeout" | "inFlight">,
   count: CountFrame,
+  tap?: Tap,
 ): Promise<StrictPort> {
   const stream = transport.type !== "udp";
-  const openChannel: OpenChannel = isSerial(transport)
+  const plain: OpenChannel = isSerial(transport)
     ? await serialChannel(transport)
-    : (events) => (transport.type === "udp" ? new UdpChannel(transport, events) : new TcpChannel(transport, events));
+    : (events) =>
+        transport.type === "udp"
+          ? new UdpChannel(transport, events)
+          : new TcpChannel({ ...transport, gather: inFlight > 1 }, events);
+  const openChannel = tap ? tapped(plain, tap) : plain;
   if (hasIds(transport)) return new IdPort(openChannel, { stream, slots: inFlight }, count);
   const closedMs = Math.max(LATE_MS, 2 * timeout);
   const windows = { closedMs, waryMs: Math.max(WARY_MS, closedMs) };

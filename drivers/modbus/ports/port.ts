@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { messageOf, NotConnectedError } from "../../../gateway/core/errors.ts";
 import { type Ask, answerOf, isCommand } from "../command.ts";
-import { dataBytes } from "../wire.ts";
+import { bodyOf, dataBytes, type Question, withCrc } from "../wire.ts";
 import type { Channel, OpenChannel } from "./channel.ts";
 
 /**
@@ -39,14 +39,16 @@ export interface Confusion {
 }
 
 /**
- * A connection that lets `slots` questions out at once and nothing in but their answers. It is what modbus-serial calls a
- * port: `open`, `close`, `write` with a whole RTU frame, and `data` with a whole RTU frame. An object is opened once; after
- * it closed, for whatever reason, a new one is made.
+ * A connection that lets `slots` questions out at once and nothing in but their answers. To modbus-serial, which makes the
+ * commands, it is what that calls a port: `open`, `close`, `write` with a whole RTU frame, and `data` with a whole RTU frame.
+ * An object is opened once; after it closed, for whatever reason, a new one is made.
  *
- * A question has a slot from `expect` until its answer or `forget`. Emits for it at most once `data`, or `malformed`
- * instead; and `closed` once, with the reason.
+ * A question has a slot from `expect` until its answer or `forget`. Emits for it at most once `answered` (a read) or `data` (a
+ * command), or `malformed` instead; and `closed` once, with the reason. The body of `answered` (unit, function, data; no
+ * checksum) has the length that was asked for, or is an exception.
  */
 export abstract class StrictPort extends EventEmitter<{
+  answered: [number, Buffer];
   data: [Buffer];
   malformed: [number, MalformedAnswerError];
   closed: [NotConnectedError];
@@ -97,13 +99,32 @@ export abstract class StrictPort extends EventEmitter<{
     });
   }
 
-  /** Sends the question announced last, given as an RTU frame with its CRC. */
-  abstract write(frame: Buffer): void;
+  /** Sends the command announced last, given as an RTU frame with its CRC. */
+  write(frame: Buffer): void {
+    this.send(this._transactionIdWrite, frame.subarray(0, -2));
+  }
+
+  /** Sends a read that was announced. */
+  read(slot: number, question: Question): void {
+    this.send(slot, bodyOf(question));
+  }
+
+  /** @param body unit, function, data. */
+  protected abstract send(slot: number, body: Buffer): void;
 
   protected abstract take(chunk: Buffer): void;
 
+  /** Whether answers can be confused at all. */
+  abstract readonly confusable: boolean;
+
   /** What of `ask` could be confused; nothing where answers carry an id. */
   abstract confusion(ask: Ask): Confusion;
+
+  /** Milliseconds during which the answer to a command could be that to one that was given up. */
+  commandsMs(unit: number): number {
+    void unit;
+    return 0;
+  }
 
   /** Announces the question that the next `write` carries. @returns its slot. */
   expect(ask: Ask): number {
@@ -117,7 +138,7 @@ export abstract class StrictPort extends EventEmitter<{
 
   /**
    * The question is given up: from now on its answer is late. Does nothing when it was answered.
-   * @returns an exception that came and could have been for an older question, as an RTU frame.
+   * @returns an exception that came and could have been for an older question: unit, function, code.
    */
   abstract forget(slot: number): Buffer | undefined;
 
@@ -130,11 +151,16 @@ export abstract class StrictPort extends EventEmitter<{
     await channel?.close();
   }
 
-  protected settle(slot: number, frame: Buffer, kind: "answer" | "exception"): void {
+  protected settle(slot: number, body: Buffer, kind: "answer" | "exception"): void {
+    const ask = this.asked.get(slot);
     this.asked.delete(slot);
     this.count(kind);
+    if (!ask || !isCommand(ask)) {
+      this.emit("answered", slot, body);
+      return;
+    }
     this._transactionIdRead = slot;
-    this.emit("data", frame);
+    this.emit("data", withCrc(body));
   }
 
   protected fail(slot: number, message: string): void {

@@ -1,10 +1,10 @@
 import { stat } from "node:fs/promises";
 import { SerialPort } from "serialport";
 import { messageOf, NotConnectedError } from "../../../gateway/core/errors.ts";
+import { holderOf } from "../../../gateway/host/file-holder.ts";
 import type { SerialTransport } from "../options.ts";
 import { stopBitsOf } from "../wire.ts";
 import type { Channel, ChannelEvents } from "./channel.ts";
-import { holderOf } from "./port-holder.ts";
 
 /**
  * A serial port that is used once: after an error or a close the object is dead, because a reopened one sends what was

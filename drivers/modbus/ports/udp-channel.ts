@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { messageOf, NotConnectedError } from "../../../gateway/core/errors.ts";
+import type { Ends } from "../../../gateway/core/recording.ts";
 import type { Channel, ChannelEvents } from "./channel.ts";
 
 /** A UDP socket that hears one far side only. `data` gives whole datagrams. */
@@ -40,6 +41,11 @@ export class UdpChannel implements Channel {
   write(bytes: Buffer): void {
     // The error of a far side that is not there comes with the next datagram.
     if (this.#closing === undefined) this.#socket?.send(bytes, (error) => error && this.#fail(error));
+  }
+
+  ends(): Ends | undefined {
+    if (!this.#socket || this.#closing !== undefined) return undefined;
+    return { local: this.#socket.address(), remote: this.#socket.remoteAddress() };
   }
 
   close(): Promise<void> {

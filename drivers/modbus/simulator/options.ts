@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { parsed, type Times, transportSchema, valueShape, written } from "../options.ts";
+import { identitySchema } from "./identity.ts";
 
 function schemaOf(times: Times) {
   const value = z.strictObject({
@@ -23,6 +24,7 @@ function schemaOf(times: Times) {
   const unit = z.strictObject({
     unit: z.number().int().min(0).max(255).describe("Unit id."),
     delay: times.withDefault("0ms", 0).describe("Time it takes to answer."),
+    identity: identitySchema.optional().describe("What it says it is, asked by functions 43/14 and 17."),
     registers: z.array(register).min(1).describe("What it has; anything else is an illegal data address."),
   });
   return z.strictObject({

@@ -1,3 +1,4 @@
+import { identityPdu, type SimulatedIdentity } from "./identity.ts";
 import { answerPdu } from "./pdu.ts";
 import { RegisterMap } from "./registers.ts";
 
@@ -8,6 +9,8 @@ export class SimulatedUnit {
   delayMs: number;
   /** Hears everything and answers nothing. */
   silent = false;
+  /** What it says it is. */
+  identity: SimulatedIdentity | undefined;
   /** Questions it was asked. */
   asked = 0;
   /** Answers that are to leave later. Those of one unit leave in the order of their questions. */
@@ -58,7 +61,8 @@ export class ModbusServer {
     if (!unit) return;
     unit.asked++;
     if (unit.silent) return;
-    const pdu = answerPdu(unit.registers, body.subarray(1), Date.now());
+    const asked = body.subarray(1);
+    const pdu = identityPdu(unit.identity, asked) ?? answerPdu(unit.registers, asked, Date.now());
     const answer = frame(Buffer.concat([Buffer.from([unit.unit]), pdu]));
     const functionCode = body[1] ?? 0;
     const { chunks, delayMs = 0 } = this.tamper?.({ unit: unit.unit, functionCode, question, answer }) ?? {

@@ -1,8 +1,9 @@
 import { z } from "zod";
-import type { Simulator, SimulatorModule } from "../../../gateway/core/driver.ts";
+import type { SimulatedDevice, Simulator, SimulatorModule } from "../../../gateway/core/driver.ts";
 import { ConfigError, messageOf } from "../../../gateway/core/errors.ts";
 import type { Logger } from "../../../gateway/core/log.ts";
 import { isSerial, type NetTransport } from "../options.ts";
+import { registersOf } from "./from-tags.ts";
 import { type SimulatorOptions, settledSimulator, simulatorSchema } from "./options.ts";
 import { RegisterMap } from "./registers.ts";
 import { SimulatedUnit } from "./server.ts";
@@ -10,8 +11,22 @@ import { SimulatedTcpServer } from "./tcp-server.ts";
 import { SimulatedUdpServer } from "./udp-server.ts";
 import { asciiWire, mbapWire, rtuWire } from "./wires.ts";
 
+/** Of a serial line, of what a profile tells about its device's interface. */
+const LINE_KEYS = ["baud", "parity", "dataBits", "stopBits"];
+
 /** A Modbus device in software: options as written in YAML, or as its schema parsed them. */
-export const modbusSimulator: SimulatorModule = { schema: simulatorSchema, start };
+export const modbusSimulator: SimulatorModule = { schema: simulatorSchema, start, ofTags };
+
+function ofTags({ unit, tags, link, at }: SimulatedDevice): Record<string, unknown> {
+  const line = Object.fromEntries(Object.entries(link).filter(([key]) => LINE_KEYS.includes(key)));
+  const transport = "path" in at ? { type: "rtu", path: at.path, ...line } : { type: "tcp", port: at.port };
+  return { transport, units: [{ unit, registers: registersOf(tags).map(inWriting) }] };
+}
+
+/** Durations as people write them. */
+function inWriting({ value, ...place }: ReturnType<typeof registersOf>[number]) {
+  return { ...place, ...(value && { value: { ...value, period: `${value.period}ms` } }) };
+}
 
 async function start(options: unknown, log: Logger): Promise<Simulator> {
   const settled = settle(options);
@@ -51,7 +66,9 @@ function unitOf(options: SimulatorOptions["units"][number], index: number): Simu
       throw new ConfigError(`units[${index}].registers[${at}].${path.join(".")}: ${message}`);
     }
   }
-  return new SimulatedUnit(options.unit, registers, options.delay);
+  const unit = new SimulatedUnit(options.unit, registers, options.delay);
+  unit.identity = options.identity;
+  return unit;
 }
 
 function settle(options: unknown): SimulatorOptions {

@@ -26,7 +26,7 @@ export const mbapWire: ServerWire = {
     const questions: Buffer[] = [];
     let rest = received;
     while (rest.length >= HEADER) {
-      const length = lengthIn(rest, 0);
+      const length = lengthIn(rest, 0, 2);
       if (length === undefined) return { questions, rest, broken: true };
       if (rest.length < HEADER + length) break;
       questions.push(rest.subarray(0, HEADER + length));
@@ -80,5 +80,7 @@ function rtuLength(bytes: Buffer): number {
   const code = bytes[1] ?? 0;
   if (code >= 1 && code <= 6) return 8;
   if (code === 22) return 10;
+  if (code === 17) return 4;
+  if (code === 43) return 7;
   return code === 15 || code === 16 ? 9 + (bytes[6] ?? MAX_RTU) : MAX_RTU + 1;
 }

@@ -1,3 +1,4 @@
+import type { WriteLimits } from "../../../gateway/core/driver.ts";
 import type { Value } from "../../../gateway/core/sample.ts";
 import { AREAS } from "../address.ts";
 import { decode, encode } from "../codec/codec.ts";
@@ -13,6 +14,8 @@ export const MAX_WRITE_COILS = 1968;
 interface Limits {
   readonly min?: number | undefined;
   readonly max?: number | undefined;
+  readonly maxStep?: number | undefined;
+  readonly every?: number | undefined;
   readonly verify: boolean;
 }
 
@@ -20,6 +23,19 @@ interface Limits {
 export function limitsOf({ writable }: TagOptions): Limits | undefined {
   if (writable === undefined || writable === false) return undefined;
   return writable === true ? { verify: true } : writable;
+}
+
+/** What commands may write; undefined where nothing. */
+export function writeLimits(tag: TagOptions): WriteLimits | undefined {
+  const limits = limitsOf(tag);
+  if (!limits) return undefined;
+  const { min, max, maxStep, every } = limits;
+  return {
+    ...(min === undefined ? {} : { min }),
+    ...(max === undefined ? {} : { max }),
+    ...(maxStep === undefined ? {} : { maxStep }),
+    ...(every === undefined ? {} : { everyMs: every }),
+  };
 }
 
 /** What is wrong with `writable` of a tag. */
@@ -37,6 +53,9 @@ export function writableFaults(tag: TagOptions, { address, count, type }: Point)
   if (min !== undefined && max !== undefined && min > max) faults.push(`min ${min} is above max ${max}`);
   if ((min !== undefined || max !== undefined) && (type.kind === "bool" || type.kind === "string")) {
     faults.push(`a ${type.kind} has no min and max: remove them`);
+  }
+  if (limits.maxStep !== undefined && (type.kind === "bool" || type.kind === "string")) {
+    faults.push(`a ${type.kind} has no maxStep: remove it`);
   }
   return faults;
 }

@@ -12,7 +12,7 @@ export class ListenLine implements Line {
   readonly #events: LineEvents;
   readonly #refused: () => void;
   readonly #allowed: BlockList;
-  readonly #sockets = new Set<Socket>();
+  readonly #sockets = new Map<number, Socket>();
   #server: Server | undefined;
   #peers = 0;
   #closed = false;
@@ -49,14 +49,15 @@ export class ListenLine implements Line {
     });
   }
 
-  /** Says the same to everybody who is connected. */
-  write(bytes: Buffer): void {
-    for (const socket of this.#sockets) socket.write(bytes);
+  /** Says the same to everybody who is connected, or to `peer` alone. */
+  write(bytes: Buffer, peer?: number): void {
+    if (peer !== undefined) this.#sockets.get(peer)?.write(bytes);
+    else for (const socket of this.#sockets.values()) socket.write(bytes);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.values()) socket.destroy();
     const server = this.#server;
     if (!server?.listening) return;
     await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -70,11 +71,12 @@ export class ListenLine implements Line {
       return;
     }
     const peer = this.#peers++;
-    this.#sockets.add(socket);
+    this.#sockets.set(peer, socket);
+    this.#events.joined?.(peer);
     socket.on("data", (chunk) => this.#events.data(chunk, peer));
     socket.once("end", () => socket.destroy());
     socket.once("close", () => {
-      this.#sockets.delete(socket);
+      this.#sockets.delete(peer);
       this.#events.left(peer);
     });
   }

@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import { SerialPort } from "serialport";
 import { messageOf, NotConnectedError } from "../../../gateway/core/errors.ts";
+import { holderOf } from "../../../gateway/host/file-holder.ts";
 import type { SerialTransport } from "../options.ts";
-import { holderOf } from "./holder.ts";
 import type { Line, LineEvents } from "./line.ts";
 
 /** A port that is pulled out while it receives may never say so; its name in the file system does. */
@@ -109,7 +109,7 @@ async function explain(error: Error, path: string): Promise<string> {
   const text = messageOf(error);
   if (/lock/i.test(text)) {
     const holder = await holderOf(path);
-    return `${path} is in use by ${holder ?? "another program"}: only one can have it`;
+    return `${path} is in use by ${holder ? `${holder.program} (pid ${holder.pid})` : "another program"}: only one can have it`;
   }
   if (/no such file/i.test(text)) return `${path} is not there: plugged in? \`ls /dev/serial/by-id\` shows what is`;
   if (/permission denied/i.test(text)) return `${path} may not be opened: add the gateway's user to the group dialout`;

@@ -1,3 +1,4 @@
+import { scaled } from "../../../gateway/core/decimal.ts";
 import type { Value } from "../../../gateway/core/sample.ts";
 import type { TagOptions } from "../options.ts";
 
@@ -18,9 +19,9 @@ const FALSE = ["0", "false", "off", "no"];
 export function readField(field: Field, options: TagOptions, unit: Field | undefined): Outcome {
   switch (options.type) {
     case "float64":
-      return scaled(decimal(field, options.decimal), options, unit);
+      return inUnit(decimal(field, options.decimal), options, unit);
     case "int64":
-      return scaled(whole(field, options.radix), options, unit);
+      return inUnit(whole(field, options.radix), options, unit);
     case "bool":
       return truth(field, options);
     case "string":
@@ -55,14 +56,14 @@ function whole(field: Field, radix: 10 | 16): Outcome {
   return { value: Number.isSafeInteger(small) ? small : value };
 }
 
-function scaled(outcome: Outcome, { scale, offset, unitFrom }: TagOptions, unit: Field | undefined): Outcome {
+function inUnit(outcome: Outcome, { unitFrom }: TagOptions, unit: Field | undefined): Outcome {
   if ("reason" in outcome) return outcome;
   const text = String(unit ?? "").trim();
   const factor = unitFrom && Object.hasOwn(unitFrom.factors, text) ? unitFrom.factors[text] : undefined;
   if (unitFrom && factor === undefined) return { reason: unit === undefined ? "no unit" : "unknown unit" };
-  if (scale === undefined && offset === undefined && (factor ?? 1) === 1) return outcome;
-  const value = Number(outcome.value) * (factor ?? 1) * (scale ?? 1) + (offset ?? 0);
-  return Number.isFinite(value) ? { value } : { reason: "not a number" };
+  const { value } = outcome;
+  if (factor === undefined || factor === 1 || (typeof value !== "number" && typeof value !== "bigint")) return outcome;
+  return { value: scaled(value, { scale: factor, offset: 0 }) };
 }
 
 function truth(field: Field, { trueIs, falseIs }: TagOptions): Outcome {

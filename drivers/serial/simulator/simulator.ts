@@ -42,7 +42,8 @@ async function start(options: unknown, log: Logger): Promise<Simulator> {
   };
 }
 
-async function lineTo(transport: SimulatorOptions["transport"], events: LineEvents) {
+/** The line at which a device in software speaks, not yet open. */
+export async function lineTo(transport: SimulatorOptions["transport"], events: LineEvents) {
   if (transport.type === "tcp") {
     return new ListenLine({ ...transport, type: "tcp-listen", allow: [] }, events, () => {});
   }

@@ -26,7 +26,7 @@ driverContract("modbus over tcp", async () => {
   const server = new SimulatedTcpServer("127.0.0.1", 0, units());
   await server.start();
   const { port } = server.address;
-  const driver = driverOf({ transport: { type: "tcp", host: "127.0.0.1", port }, timeout: "200ms" });
+  const driver = driverOf({ transport: { type: "tcp", host: "127.0.0.1", port }, timeout: "600ms" });
   return {
     driver,
     unreachable: driverOf({ transport: { type: "tcp", host: "127.0.0.1", port: await closedPort() } }),
@@ -46,7 +46,7 @@ driverContract("modbus over rtu", async () => {
   await server.start();
   const transport = { type: "rtu", path: line.a, baud: 115_200, parity: "none" };
   return {
-    driver: driverOf({ transport, timeout: "200ms" }),
+    driver: driverOf({ transport, timeout: "600ms" }),
     unreachable: driverOf({ transport: { ...transport, path: `${line.a}-not-there` } }),
     device: deviceOf({ unit: 1 }, TAGS),
     silent: deviceOf({ unit: 2 }, TAGS),

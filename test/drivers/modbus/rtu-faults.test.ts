@@ -228,6 +228,24 @@ describe("modbus rtu", () => {
     expect(await valuesOf(driver, device)).toEqual(Object.fromEntries(places.map((at) => [`w${at}`, 10_000 + at])));
   });
 
+  it("says what must wait for an answer that may still come, and what need not", async () => {
+    const places = Array.from({ length: 125 }, (_, at) => at);
+    const longest = deviceOf({ unit: 1 }, Object.fromEntries(places.map((at) => [`w${at}`, word(at)])));
+    const [long] = driver.plan(longest, longest.tags, {});
+    const [short] = driver.plan(A, A.tags, {});
+    if (!long || !short) throw new Error("nothing planned");
+    expect(driver.heldMs(longest, long)).toBe(0);
+    server.tamper = () => ({ chunks: [] });
+    await expect(driver.read(long, live())).rejects.toBeInstanceOf(TimeoutError);
+    await expect(driver.read(short, live())).rejects.toBeInstanceOf(TimeoutError);
+    server.tamper = undefined;
+    // No question is longer than the longest; a longer one stands in for the short one at once.
+    expect(driver.heldMs(longest, long)).toBeGreaterThan(0);
+    expect(driver.heldMs(A, short)).toBe(0);
+    expect(driver.heldMs(longest, "write")).toBe(0);
+    expect((await driver.read(short, live())).map((sample) => sample.value)).toEqual([10_100, 10_101, 10_102]);
+  });
+
   it("goes on after a read that was aborted, with the same question", async () => {
     const [request] = driver.plan(A, A.tags, {});
     if (!request) throw new Error("nothing planned");

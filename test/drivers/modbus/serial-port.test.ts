@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { holderOf } from "../../../drivers/modbus/ports/port-holder.ts";
 import { SimulatedRtuServer } from "../../../drivers/modbus/simulator/rtu-server.ts";
 import { SimulatedUnit } from "../../../drivers/modbus/simulator/server.ts";
 import { NotConnectedError } from "../../../gateway/core/errors.ts";
+import { holderOf } from "../../../gateway/host/file-holder.ts";
 import { deviceOf, driverOf, live, readAll, valuesOf } from "./bench.ts";
 import { ptyPair } from "./pty.ts";
 

@@ -72,7 +72,6 @@ describe("values", () => {
     [{ type: "float64" }, "0x10", "[not a number]"],
     [{ type: "float64", decimal: "comma" }, "12,5", 12.5],
     [{ type: "float64", decimal: "comma" }, "1.012,5", "[not a number]"],
-    [{ type: "float64", scale: 0.1, offset: -1 }, "25", 1.5],
     [{ type: "int64" }, "007", 7],
     [{ type: "int64" }, "9007199254740993", 9007199254740993n],
     [{ type: "int64" }, "18446744073709551616", "[more than 64 bits]"],
