@@ -1,22 +1,24 @@
 import type { Clock } from "../core/clock.ts";
+import type { DeadLetters } from "../core/dead-letters.ts";
 import { messageOf, NotConnectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Queue } from "../core/queue.ts";
-import type { Entry } from "../core/record.ts";
 import type { Uplink, UplinkLimits, Verdict } from "../core/uplink.ts";
+import { batchWithin } from "./batcher.ts";
 import { ClockTeller } from "./clock-teller.ts";
-import { gapMessage, statusMessage, statusStream } from "./control.ts";
 import type { EncodeContext, Encoder } from "./encoders/encoder.ts";
 import type { Instruments } from "./instruments.ts";
-import { type Job, jobOf, type Part, partOf } from "./job.ts";
-import type { Lane } from "./lane.ts";
+import { type Job, jobOf, keysOf, type Part, partOf } from "./job.ts";
 import { Lanes } from "./lanes.ts";
 import type { ForwarderOptions } from "./options.ts";
+import { ownStatus } from "./own-status.ts";
 import { type BackfillPace, Pace } from "./pace.ts";
 import { monotonicMs, within } from "./pause.ts";
-import { Retries, retryPause } from "./retries.ts";
+import { type Poison, STATUS_KEY } from "./poison.ts";
+import { retryPause } from "./retries.ts";
 import { Settler } from "./settler.ts";
 import { Summary } from "./summary.ts";
+import { Supply } from "./supply.ts";
 import type { TopicMapper } from "./topics.ts";
 
 export interface DeliveryContext {
@@ -29,6 +31,8 @@ export interface DeliveryContext {
   readonly log: Logger;
   readonly instruments: Instruments;
   readonly options: ForwarderOptions;
+  readonly poison: Poison;
+  readonly deadLetters: DeadLetters | undefined;
 }
 
 /** Reads ahead at least this far, whatever the window. */
@@ -37,8 +41,6 @@ const READ_AHEAD_MAX = 2000;
 /** Of the window, what backfill leaves to live data: one sixteenth. */
 const LIVE_PLACES = 4;
 const METRICS_MS = 1000;
-/** Refused for the moment: with more of them than this and than the window nothing new is sent. */
-const LEAST_RETRIES = 16;
 
 /**
  * Moves records over one connection: keeps the window full out of both streams, takes verdicts in any order, and holds a
@@ -49,16 +51,14 @@ export class Delivery {
   readonly #uplink: Uplink;
   readonly #limits: UplinkLimits;
   readonly #lost: (error: Error) => void;
-  readonly #encoding: EncodeContext;
   readonly #abort = new AbortController();
   readonly #lanes: Lanes;
   readonly #pace: Pace;
   readonly #clocks: ClockTeller;
   readonly #settler: Settler;
-  readonly #retries: Retries<Part>;
+  readonly #supply: Supply;
   readonly #rejects: Summary;
   readonly #label: { readonly uplink: string };
-  #outbox: Part[] = [];
   #reading: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
   #forgetGaps: () => void = () => {};
@@ -70,6 +70,10 @@ export class Delivery {
   #held = 0;
   /** Messages without a verdict, and their bytes. */
   #flying = 0;
+  /** Without a verdict when the connection was lost. */
+  readonly #adrift: Part[] = [];
+  #alarm: string | undefined;
+  #statusDue = false;
   #flyingBytes = 0;
   #lastProgressMs = 0;
   #quiet: (() => void) | undefined;
@@ -82,7 +86,7 @@ export class Delivery {
     this.#limits = limits;
     this.#lost = lost;
     this.#label = { uplink: name };
-    this.#encoding = { gatewayId, topics, envelope: !limits.properties, historical: false };
+    const encoding: EncodeContext = { gatewayId, topics, envelope: !limits.properties, historical: false };
     const wake = () => this.#pump();
     const { order, maxRate, eventsWeight, gapHoldMs, storagePauseMs } = options;
     const maxRecords = Math.min(READ_AHEAD_MAX, Math.max(READ_AHEAD, 2 * limits.inFlight));
@@ -90,10 +94,30 @@ export class Delivery {
     this.#lanes = new Lanes({ order, eventsWeight, ...reading }, queue, log, wake);
     this.#pace = new Pace({ maxRate, backfill: order === "live-first", maxBytes: options.maxInFlightBytes }, wake);
     this.#clocks = new ClockTeller(context, (part) => {
-      this.#outbox.push(part);
+      this.#supply.push(part);
       this.#pump();
     });
-    this.#retries = new Retries(wake);
+    this.#supply = new Supply(
+      {
+        queue,
+        encoder: context.encoder,
+        encoding,
+        batch: batchWithin(options.batch, limits.maxBytes),
+        maxBatched: options.maxBatched,
+        keys: options.keys,
+        poison: context.poison,
+        wake,
+      },
+      this.#lanes,
+      {
+        open: () => this.#pace.open,
+        mayRetry: () => !this.#draining && !this.#tooManyBytes(),
+        mayTakeMore: () => this.#mayTakeMore(),
+        mayBackfill: () => this.#mayBackfill(),
+        flying: () => this.#flying,
+        unsent: (job, fault) => this.#unsent(job, fault),
+      },
+    );
     this.#rejects = new Summary(log);
     this.#settler = new Settler(
       {
@@ -101,6 +125,7 @@ export class Delivery {
         group: Math.max(1, limits.inFlight >> 2),
         pauseMs: options.storagePauseMs,
         records: context.instruments.records,
+        deadLetters: context.deadLetters,
       },
       queue,
       log,
@@ -111,6 +136,12 @@ export class Delivery {
     );
   }
 
+  /** What the far side allows. */
+  get limits(): Pick<UplinkLimits, "inFlight" | "maxBytes" | "properties"> {
+    const { inFlight, maxBytes, properties } = this.#limits;
+    return { inFlight, properties, ...(maxBytes === undefined ? {} : { maxBytes }) };
+  }
+
   get inFlight(): number {
     return this.#held;
   }
@@ -119,7 +150,15 @@ export class Delivery {
     return this.#pace.backfill;
   }
   get retrying(): number {
-    return this.#retries.size;
+    return this.#supply.retrying;
+  }
+  /** What only a person can cure. */
+  get alarm(): string | undefined {
+    return this.#supply.parked > 0 ? this.#alarm : undefined;
+  }
+  /** Records of each message that had no verdict when the connection was lost. */
+  get adrift(): readonly (readonly string[])[] {
+    return this.#adrift.map((part) => keysOf(part.job)).filter((keys) => keys.length > 0);
   }
 
   start(): void {
@@ -135,7 +174,8 @@ export class Delivery {
       setInterval(() => this.#watch(ackTimeoutMs), Math.max(10, ackTimeoutMs / 4)),
     ];
     if (options.order === "live-first") this.#timers.push(setInterval(() => this.#tellBackfill(), METRICS_MS));
-    this.#status("online");
+    if (this.#context.poison.suspectsFirst) this.#statusDue = true;
+    else this.#status("online");
     this.#clocks.start();
     this.#reading = this.#lanes.run(this.#abort.signal);
     this.#pump();
@@ -145,7 +185,7 @@ export class Delivery {
   async finish(): Promise<void> {
     const { drainMs, farewellMs } = this.#context.options;
     this.#draining = true;
-    this.#retries.clear();
+    this.#supply.stop();
     await within(drainMs, new Promise<void>((resolve) => this.#whenQuiet(resolve)));
     if (this.#closed) return;
     await within(farewellMs, new Promise<void>((resolve) => this.#status("offline", resolve)));
@@ -160,7 +200,7 @@ export class Delivery {
     for (const timer of this.#timers) clearInterval(timer);
     this.#forgetGaps();
     this.#clocks.stop();
-    this.#retries.clear();
+    this.#supply.stop();
     this.#abort.abort(new NotConnectedError("the connection is gone"));
     this.#pace.stop();
     await this.#reading;
@@ -180,11 +220,11 @@ export class Delivery {
   }
 
   #fillWindow(): void {
-    if (this.#held === 0 && this.#outbox.length === 0) this.#quiet?.();
+    if (this.#held === 0 && this.#supply.idle) this.#quiet?.();
     if (this.#closed || this.#sending) return;
     const batch: Part[] = [];
-    while (this.#held < this.#limits.inFlight) {
-      const part = this.#nextPart();
+    while (this.#held < this.#window) {
+      const part = this.#supply.next();
       if (part === undefined) break;
       this.#held++;
       this.#flyingBytes += part.message.payload.byteLength;
@@ -213,31 +253,13 @@ export class Delivery {
     );
   }
 
-  #nextPart(): Part | undefined {
-    for (;;) {
-      if (!this.#pace.open && this.#outbox[0]?.job.what.kind !== "status") return undefined;
-      const waiting = this.#outbox.shift() ?? this.#dueRetry();
-      if (waiting !== undefined) {
-        if (waiting.job.dead) continue;
-        return waiting;
-      }
-      const lane = this.#mayTakeMore() ? this.#lanes.pick(() => this.#mayBackfill()) : undefined;
-      if (lane === undefined) return undefined;
-      const job = this.#takeJob(lane);
-      if (job?.messages.length === 1 && job.messages[0]) return partOf(job, job.messages[0]);
-      if (job !== undefined) for (const message of job.messages) this.#outbox.push(partOf(job, message));
-    }
-  }
-
-  #dueRetry(): Part | undefined {
-    return this.#draining || this.#tooManyBytes() ? undefined : this.#retries.take();
+  get #window(): number {
+    return this.#context.poison.window(this.#limits.inFlight);
   }
 
   #mayTakeMore(): boolean {
-    const waiting = Math.max(LEAST_RETRIES, this.#limits.inFlight);
-    return (
-      !this.#draining && !this.#tooManyBytes() && this.#retries.size < waiting && this.#held < this.#limits.inFlight
-    );
+    const { inFlight } = this.#limits;
+    return !this.#draining && !this.#tooManyBytes() && !this.#supply.stuck(inFlight) && this.#held < this.#window;
   }
 
   #tooManyBytes(): boolean {
@@ -249,53 +271,38 @@ export class Delivery {
     return this.#held < inFlight - (inFlight >> LIVE_PLACES) && this.#pace.backfillOpen;
   }
 
-  /** Undefined when the record needs no message, or cannot be expressed as one. */
-  #takeJob(lane: Lane): Job | undefined {
-    const next = lane.take();
-    if (next === undefined) return undefined;
-    if ("gap" in next) {
-      const { topics, gatewayId } = this.#context;
-      return jobOf({ kind: "gap", gap: next.gap }, [gapMessage(topics, gatewayId, next.gap)]);
-    }
-    const job = this.#encode(next.entry, this.#lanes.isBackfill(lane));
-    if (job.left > 0 && !job.dead) return job;
-    // It takes a place in the window too, until the queue knows.
+  /** It takes a place in the window too, until the queue knows. */
+  #unsent(job: Job, fault: string | undefined): void {
     this.#held++;
-    if (!job.dead) this.#complete(job);
-    return undefined;
-  }
-
-  #encode(read: Entry, historical: boolean): Job {
-    const { encoder, queue } = this.#context;
-    // The clock may have become known since it was read.
-    const entry = read.clock === "unsynced" ? queue.timed(read) : read;
-    const context = historical ? { ...this.#encoding, historical } : this.#encoding;
-    try {
-      return jobOf({ kind: "entry", entry }, encoder.encode(entry, context), historical);
-    } catch (error) {
-      const job = jobOf({ kind: "entry", entry }, []);
-      this.#reject(job, `not encodable: ${messageOf(error)}`);
-      return job;
-    }
+    if (fault === undefined) this.#complete(job);
+    else this.#reject(job, fault);
   }
 
   #onVerdict(part: Part, verdict: Verdict): void {
     const { job, message } = part;
+    const { poison } = this.#context;
+    this.#supply.answered(part);
+    const unanswered = verdict.kind === "retry" ? verdict.unanswered : undefined;
+    if (unanswered === "sent") this.#adrift.push(part);
+    else if (unanswered === undefined) poison.answered(keysOf(job));
     this.#flying--;
     this.#flyingBytes -= message.payload.byteLength;
     this.#lastProgressMs = monotonicMs();
     this.#pace.answered(part, this.#closed ? "over" : verdict.kind === "retry" ? "refused" : "acknowledged");
     // Backfill waits for bytes in flight, not for places: those come free only once the queue has written it down.
     if (this.#context.options.order === "live-first") this.#pump();
+    if (this.#statusDue && !this.#closed) this.#status("online");
+    this.#statusDue = false;
+    if (verdict.kind === "retry" && verdict.alarm === true) this.#alarm = `${message.topic}: ${verdict.reason}`;
     if (job.dead) this.#release();
     else if (verdict.kind === "ack") {
       if (--job.left === 0) this.#complete(job);
       else this.#release();
     } else if (verdict.kind === "reject") this.#reject(job, verdict.reason);
-    else this.#again(part, verdict.afterMs ?? 0);
+    else this.#again(part, verdict);
   }
 
-  #again(part: Part, afterMs: number): void {
+  #again(part: Part, verdict: Extract<Verdict, { kind: "retry" }>): void {
     this.#release();
     const { what } = part.job;
     // The next status is never far away, and a later one says more.
@@ -307,7 +314,8 @@ export class Delivery {
     const { retryBaseMs, retryCapMs } = this.#context.options;
     this.#context.instruments.retries.inc(this.#label);
     part.job.tries++;
-    this.#retries.add(part, Math.max(afterMs, retryPause(part.job.tries, retryBaseMs, retryCapMs)));
+    const pauseMs = retryPause(part.job.tries, retryBaseMs, retryCapMs);
+    this.#supply.again(part, Math.max(verdict.afterMs ?? 0, pauseMs), verdict.alarm === true);
   }
 
   /** Every message of the job is acknowledged. */
@@ -315,6 +323,10 @@ export class Delivery {
     const { what } = job;
     if (what.kind === "entry") {
       this.#settler.settle(what.entry.stream, what.entry.seq);
+    } else if (what.kind === "batch") {
+      for (const [index, { entry }] of what.items.entries()) {
+        this.#settler.settle(entry.stream, entry.seq, index === 0 ? 1 : 0);
+      }
     } else if (what.kind === "gap") {
       this.#settler.settleGap(what.gap, () => this.#lanes.returnGap(what.gap));
     } else if (what.kind === "clock") {
@@ -328,15 +340,22 @@ export class Delivery {
   #reject(job: Job, reason: string): void {
     job.dead = true;
     const { what } = job;
+    if (what.kind === "batch" && what.items.length > 1) {
+      // One of them is at fault, or all together are too large.
+      this.#supply.split(job);
+      this.#release();
+      return;
+    }
     this.#rejects.report(
       "warn",
       `${what.kind} ${reason}`,
       { reason, what: what.kind },
       "a message was rejected upstream",
     );
-    if (what.kind === "entry") {
-      const { stream, seq } = what.entry;
-      this.#settler.reject(stream, seq, reason);
+    const entry = what.kind === "entry" ? what.entry : what.kind === "batch" ? what.items[0]?.entry : undefined;
+    if (entry !== undefined) {
+      this.#context.poison.forget(keysOf(job));
+      this.#settler.reject(entry, reason);
       return;
     }
     // A gap or a clock is never dropped: it is told again over the next connection.
@@ -356,23 +375,20 @@ export class Delivery {
   }
 
   #status(state: "online" | "offline", done: () => void = () => {}): void {
-    const { name, gatewayId, queue, clock, topics } = this.#context;
-    const stats = queue.stats();
-    const own = stats.uplinks.find((one) => one.name === name);
-    const now = clock.now();
-    const message = statusMessage(topics, {
-      state,
-      gateway: gatewayId,
-      uplink: name,
-      ...(now.clock === "synced" ? { ts: Math.round(now.wallMs) } : { clock: now.clock, mono: Math.round(now.monoMs) }),
-      boot: clock.bootId,
-      streams: {
-        events: statusStream(stats.streams.events.epoch, own, "events"),
-        telemetry: statusStream(stats.streams.telemetry.epoch, own, "telemetry"),
-      },
-    });
+    const { topics, poison } = this.#context;
+    if (poison.statusMuted) {
+      this.#rejects.report(
+        "error",
+        STATUS_KEY,
+        { topic: topics.control("status") },
+        "the status is not accepted; left out",
+      );
+      done();
+      return;
+    }
+    const message = ownStatus(this.#context, state);
     const job = jobOf({ kind: "status", done }, [message]);
-    this.#outbox.unshift(partOf(job, message));
+    this.#supply.pushFirst(partOf(job, message));
     this.#pump();
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import type { DeadLetterStats, DeadLetters } from "../core/dead-letters.ts";
 import { ConfigError, messageOf, NotConnectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
@@ -12,6 +13,7 @@ import { type Instruments, instruments } from "./instruments.ts";
 import { FORWARDER_DEFAULTS, type ForwarderOptions } from "./options.ts";
 import type { BackfillPace } from "./pace.ts";
 import { firstAborted, monotonicMs, pause } from "./pause.ts";
+import { Poison } from "./poison.ts";
 import { Summary } from "./summary.ts";
 import type { TopicMapper } from "./topics.ts";
 
@@ -27,6 +29,8 @@ export interface ForwarderSettings {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Where records go that the far side will never take; absent: they only become a gap. */
+  readonly deadLetters?: DeadLetters;
   readonly options?: Partial<ForwarderOptions>;
 }
 
@@ -42,11 +46,18 @@ export interface ForwarderStatus {
   readonly connections: number;
   /** With `live-first`, while connected. */
   readonly backfill?: BackfillPace;
+  /** What the far side allows; while connected. */
+  readonly limits?: Pick<UplinkLimits, "inFlight" | "maxBytes" | "properties">;
   /** Why there is no connection, or why the last one ended. */
   readonly lastError?: string;
   /** A fault that only a person can cure keeps the uplink from working. */
   readonly alarm?: string;
+  readonly deadLetters?: DeadLetterStats;
 }
+
+/** So many connections in a row that ended soon after they began are worth an alarm. */
+const SHORT_LIVED = 3;
+const SHORT_LIVED_KEY = "short-lived connections";
 
 /**
  * Owns the delivery to one upstream system: connects, and connects again with back-off; moves what the queue owes while
@@ -65,6 +76,10 @@ export class Forwarder {
   #connections = 0;
   #lastError: string | undefined;
   #alarm: string | undefined;
+  readonly #poison = new Poison();
+  #uplink: Uplink | undefined;
+  #shortLived = 0;
+  #connectedMs = 0;
 
   constructor(settings: ForwarderSettings) {
     this.#settings = settings;
@@ -94,6 +109,8 @@ export class Forwarder {
 
   status(): ForwarderStatus {
     const backfill = this.#delivery?.backfill;
+    const alarm = this.#alarm ?? this.#delivery?.alarm ?? this.#suspicion() ?? this.#uplink?.notice?.();
+    const deadLetters = this.#settings.deadLetters?.stats();
     return {
       name: this.#settings.name,
       state: this.#state,
@@ -102,8 +119,10 @@ export class Forwarder {
       retrying: this.#delivery?.retrying ?? 0,
       connections: this.#connections,
       ...(backfill === undefined ? {} : { backfill }),
+      ...(this.#delivery && { limits: this.#delivery.limits }),
       ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
-      ...(this.#alarm === undefined ? {} : { alarm: this.#alarm }),
+      ...(alarm === undefined ? {} : { alarm }),
+      ...(deadLetters === undefined ? {} : { deadLetters }),
     };
   }
 
@@ -113,9 +132,13 @@ export class Forwarder {
     while (!signal.aborted) {
       const { error, lastedMs } = await this.#connection(signal);
       if (signal.aborted) return;
+      if (lastedMs >= this.#options.backoff.stableMs) this.#shortLived = 0;
+      else if (lastedMs > 0) this.#shortLived++;
       const alarm = error instanceof ConfigError;
-      const least = error instanceof ServerBusyError ? error.afterMs : 0;
-      const waitMs = alarm ? alarms.next(lastedMs) : Math.max(least, backoff.next(lastedMs));
+      const least = error instanceof ServerBusyError ? Math.min(error.afterMs, this.#options.busyCapMs) : 0;
+      const waitMs = alarm
+        ? alarms.next(lastedMs)
+        : Math.max(least, this.#options.leastPauseMs, backoff.next(lastedMs));
       this.#tell(error, lastedMs, waitMs);
       this.#change("waiting");
       await pause(waitMs, signal);
@@ -149,8 +172,11 @@ export class Forwarder {
     const { name, queue, log } = this.#settings;
     const delivery = new Delivery(this.#deliveryContext(), uplink, limits, (error) => lost.abort(error));
     this.#delivery = delivery;
+    this.#uplink = uplink;
     this.#connections++;
+    this.#connectedMs = monotonicMs();
     this.#alarm = undefined;
+    this.#poison.begin();
     this.#instruments.connects.inc({ uplink: name, result: "connected" });
     this.#instruments.connected.set(1, { uplink: name });
     log.info(
@@ -166,13 +192,14 @@ export class Forwarder {
       this.#instruments.connected.set(0, { uplink: name });
       await uplink.close();
       await delivery.end();
+      if (lost.signal.aborted && !(lost.signal.reason instanceof ServerBusyError)) this.#poison.lost(delivery.adrift);
       queue.rewind(name);
       this.#delivery = undefined;
     }
   }
 
   #deliveryContext(): DeliveryContext {
-    const { name, gatewayId, queue, encoder, topics, clock, log } = this.#settings;
+    const { name, gatewayId, queue, encoder, topics, clock, log, deadLetters } = this.#settings;
     return {
       name,
       gatewayId,
@@ -183,6 +210,8 @@ export class Forwarder {
       log,
       instruments: this.#instruments,
       options: this.#options,
+      poison: this.#poison,
+      deadLetters,
     };
   }
 
@@ -200,9 +229,22 @@ export class Forwarder {
     } else if (lastedMs >= this.#options.backoff.stableMs) {
       this.#summary.clear();
       log.warn({ ...fields, lastedMs: Math.round(lastedMs) }, "uplink lost");
+    } else if (this.#shortLived === SHORT_LIVED && lastedMs > 0) {
+      this.#summary.report("error", SHORT_LIVED_KEY, { ...fields, alarm: this.#suspicion() }, "uplink needs attention");
     } else {
       this.#summary.report("warn", reason, fields, lastedMs > 0 ? "uplink lost" : "uplink cannot connect");
     }
+  }
+
+  /** Servers of 3.1.1 take a client id over without a word; so do some that do not let us publish. */
+  #suspicion(): string | undefined {
+    if (this.#shortLived < SHORT_LIVED) return undefined;
+    if (this.#state === "connected" && monotonicMs() - this.#connectedMs >= this.#options.backoff.stableMs)
+      return undefined;
+    return (
+      `${this.#shortLived} connections in a row ended soon after they began (${this.#lastError}); ` +
+      "is the client id used twice, may it publish here, or is the link bad?"
+    );
   }
 
   #change(state: ForwarderStatus["state"]): void {

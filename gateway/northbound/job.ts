@@ -1,8 +1,10 @@
 import type { BootOffset } from "../core/clock.ts";
 import type { Entry, Gap } from "../core/record.ts";
 import type { Outgoing } from "../core/uplink.ts";
+import type { Batched } from "./batcher.ts";
+import { STATUS_KEY } from "./poison.ts";
 
-/** Something that is settled as one: a record, a gap, a boot's clock, or the gateway's own status. */
+/** Something that is settled as one: a record, several in one message, a gap, a boot's clock, or the gateway's own status. */
 export interface Job {
   readonly what: JobContent;
   readonly messages: readonly Outgoing[];
@@ -18,6 +20,7 @@ export interface Job {
 
 export type JobContent =
   | { readonly kind: "entry"; readonly entry: Entry }
+  | { readonly kind: "batch"; readonly items: readonly Batched[] }
   | { readonly kind: "gap"; readonly gap: Gap }
   | { readonly kind: "clock"; readonly offset: BootOffset }
   | { readonly kind: "status"; readonly done: () => void };
@@ -33,6 +36,17 @@ export interface Part {
 
 export function jobOf(what: JobContent, messages: readonly Outgoing[], backfill = false): Job {
   return { what, messages, backfill, left: messages.length, tries: 0, dead: false };
+}
+
+/** Names of the records of a job, the same over all connections; none for what is not a record. */
+export function keysOf({ what }: Job): readonly string[] {
+  if (what.kind === "entry") return [keyOf(what.entry)];
+  if (what.kind === "batch") return what.items.map(({ entry }) => keyOf(entry));
+  return what.kind === "status" ? [STATUS_KEY] : [];
+}
+
+export function keyOf({ stream, epoch, seq }: Entry): string {
+  return `${stream}/${epoch}/${seq}`;
 }
 
 export function partOf(job: Job, message: Outgoing): Part {

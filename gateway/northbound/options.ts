@@ -1,4 +1,5 @@
 import type { BackoffOptions } from "./backoff.ts";
+import type { BatchOptions } from "./batcher.ts";
 
 /** Caps of all that is sent, per second. */
 export interface MaxRate {
@@ -11,10 +12,20 @@ export interface ForwarderOptions {
   /** `live-first`: after a connection began, what is new goes at once and what was owed before beside it. */
   readonly order: "fifo" | "live-first";
   readonly maxRate: MaxRate;
+  /** Several records in one message, where the encoder can join them; absent: one each. */
+  readonly batch?: BatchOptions | undefined;
+  /** Records read and held back to fill messages with, at most. */
+  readonly maxBatched: number;
+  /** Messages carry a key, for uplinks that keep the order of each. */
+  readonly keys: boolean;
   /** Pauses between connections that failed or were lost. */
   readonly backoff: BackoffOptions;
   /** Pauses after a fault that only a person can cure. */
   readonly alarmBackoff: BackoffOptions;
+  /** Between two connections at least, whatever the back-off says. */
+  readonly leastPauseMs: number;
+  /** A pause that a busy server asks for is at most this long. */
+  readonly busyCapMs: number;
   /** Messages in flight, but no verdict for so long: the connection is given up. For uplinks that name no limit. */
   readonly ackTimeoutMs: number;
   /** Between two status messages. */
@@ -40,8 +51,12 @@ export interface ForwarderOptions {
 export const FORWARDER_DEFAULTS: ForwarderOptions = {
   order: "fifo",
   maxRate: {},
+  maxBatched: 4096,
+  keys: false,
   backoff: { baseMs: 1000, capMs: 120_000, stableMs: 30_000 },
   alarmBackoff: { baseMs: 120_000, capMs: 600_000, stableMs: 600_000 },
+  leastPauseMs: 0,
+  busyCapMs: 600_000,
   ackTimeoutMs: 30_000,
   statusEveryMs: 60_000,
   drainMs: 2000,

@@ -1,8 +1,9 @@
+import type { DeadLetters } from "../core/dead-letters.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Counter } from "../core/metrics.ts";
 import type { Queue } from "../core/queue.ts";
-import { type Gap, STREAMS, type StreamName } from "../core/record.ts";
+import { type Entry, type Gap, STREAMS, type StreamName } from "../core/record.ts";
 import { pause, within } from "./pause.ts";
 import { Summary } from "./summary.ts";
 
@@ -21,6 +22,8 @@ export interface SettlerSettings {
   readonly pauseMs: number;
   /** Counts final verdicts by uplink, stream and result. */
   readonly records: Counter;
+  /** Where rejected records go before the queue is told. */
+  readonly deadLetters?: DeadLetters | undefined;
 }
 
 /**
@@ -34,7 +37,9 @@ export class Settler {
   /** So many messages are covered by the cursor now. */
   readonly #freed: (messages: number) => void;
   readonly #acked: Record<StreamName, number[]> = { events: [], telemetry: [] };
-  readonly #rejected = new Map<string, { stream: StreamName; reason: string; seqs: number[] }>();
+  /** Places in the window that go with them: one message may cover several records. */
+  readonly #places: Record<StreamName, number> = { events: 0, telemetry: 0 };
+  readonly #rejected = new Map<string, { stream: StreamName; reason: string; entries: Entry[]; places: number }>();
   readonly #closing = new AbortController();
   readonly #running = new Set<Promise<void>>();
   #pending = 0;
@@ -48,16 +53,20 @@ export class Settler {
     this.#freed = freed;
   }
 
-  settle(stream: StreamName, seq: number): void {
+  /** @param places of the window, free once it is written: 0 for all but one record of a message. */
+  settle(stream: StreamName, seq: number, places = 1): void {
     this.#acked[stream].push(seq);
+    this.#places[stream] += places;
     this.#gather();
   }
 
-  reject(stream: StreamName, seq: number, reason: string): void {
+  reject(entry: Entry, reason: string, places = 1): void {
+    const { stream } = entry;
     const key = `${stream} ${reason}`;
-    const group = this.#rejected.get(key);
-    if (group) group.seqs.push(seq);
-    else this.#rejected.set(key, { stream, reason, seqs: [seq] });
+    const group = this.#rejected.get(key) ?? { stream, reason, entries: [], places: 0 };
+    group.entries.push(entry);
+    group.places += places;
+    this.#rejected.set(key, group);
     this.#gather();
   }
 
@@ -99,15 +108,29 @@ export class Settler {
     for (const stream of STREAMS) {
       const seqs = this.#acked[stream];
       if (seqs.length === 0) continue;
+      const places = this.#places[stream];
       this.#acked[stream] = [];
+      this.#places[stream] = 0;
       records.inc({ uplink, stream, result: "acked" }, seqs.length);
-      this.#track(seqs.length, () => this.#queue.settle(uplink, stream, seqs));
+      this.#track(places, () => this.#queue.settle(uplink, stream, seqs));
     }
-    for (const { stream, reason, seqs } of this.#rejected.values()) {
-      records.inc({ uplink, stream, result: "rejected" }, seqs.length);
-      this.#track(seqs.length, () => this.#queue.reject(uplink, stream, seqs, reason));
+    for (const { stream, reason, entries, places } of this.#rejected.values()) {
+      records.inc({ uplink, stream, result: "rejected" }, entries.length);
+      this.#track(places, this.#burial(stream, entries, reason));
     }
     this.#rejected.clear();
+  }
+
+  /** On disk as dead letters before the gap stands for them; what is buried is not buried again. */
+  #burial(stream: StreamName, entries: readonly Entry[], reason: string): () => Promise<void> {
+    const { uplink, deadLetters } = this.#settings;
+    const seqs = entries.map(({ seq }) => seq);
+    let buried = deadLetters === undefined;
+    return async () => {
+      if (!buried) await deadLetters?.add(entries, reason);
+      buried = true;
+      await this.#queue.reject(uplink, stream, seqs, reason);
+    };
   }
 
   #track(messages: number, call: () => Promise<void>): void {

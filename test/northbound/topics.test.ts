@@ -16,7 +16,7 @@ describe("topicMapper", () => {
     expect(topics.control("gap")).toBe(status.replaceAll("status", "gap"));
   });
 
-  it.each(["acme/all", "{gateway}", "{device}/{topic}", "acme/#/{topic}", "+/{topic}"])("refuses %s", (template) => {
+  it.each(["acme/all", "{gateway}", "{devise}/{topic}", "acme/#/{topic}", "+/{topic}"])("refuses %s", (template) => {
     expect(() => topicMapper(template, "gw")).toThrow(ConfigError);
   });
 });

@@ -18,6 +18,11 @@ export interface EncodeContext {
 export interface Encoder {
   readonly name: string;
   /**
+   * How bodies of samples of one topic may be joined into one message: as elements of a JSON array, or as lines of text.
+   * Absent: not at all. Captured messages are never joined.
+   */
+  readonly joins?: "json" | "lines";
+  /**
    * The messages of one record, in order; the record is settled when all of them are acknowledged. None when the record
    * says nothing in this format: it is settled at once.
    * @throws when the record cannot be expressed: it is rejected and told as a gap.

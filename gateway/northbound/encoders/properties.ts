@@ -25,7 +25,7 @@ interface Prefix {
 /** The last id's text before its seq, per stream: it is the same for millions of records. */
 const prefixes = new Map<StreamName, Prefix>();
 
-function idOf(entry: Entry, gatewayId: string): string {
+export function idOf(entry: Entry, gatewayId: string): string {
   const { stream, epoch, seq } = entry;
   let prefix = prefixes.get(stream);
   if (prefix?.epoch !== epoch || prefix.gatewayId !== gatewayId) {
@@ -36,11 +36,19 @@ function idOf(entry: Entry, gatewayId: string): string {
 }
 const HISTORICAL: Pair = ["historical", "1"];
 
+/** One of the messages of a record that needs several: the record is complete with all of them. */
+export interface PartOf {
+  /** From 1. */
+  readonly number: number;
+  readonly of: number;
+}
+
 /** What proves completeness, beside the body: MQTT 5 user properties and their like. */
 export function properties(
   entry: Entry,
   { gatewayId, historical }: EncodeContext,
   quality: Quality | undefined,
+  part?: PartOf,
 ): readonly Pair[] {
   const pairs: Pair[] = [
     ["id", idOf(entry, gatewayId)],
@@ -53,6 +61,7 @@ export function properties(
   if (entry.clock === "unsynced") pairs.push(["boot", entry.bootId], ["mono", String(Math.round(entry.monoMs))]);
   if (entry.uncertaintyMs !== undefined) pairs.push(["uncertainty", String(entry.uncertaintyMs)]);
   if (isDated(entry)) pairs.push(["ts", String(Math.round(entry.wallMs))]);
+  if (part !== undefined && part.of > 1) pairs.push(["part", `${part.number}/${part.of}`]);
   return pairs;
 }
 
@@ -62,7 +71,12 @@ function isDated({ clock, content }: Entry): boolean {
 }
 
 /** The same as a JSON object, for the body; `prev`, `historical`, `mono`, `uncertainty` and `ts` are numbers there. */
-export function envelope(entry: Entry, { gatewayId, historical }: EncodeContext, quality: Quality | undefined): string {
+export function envelope(
+  entry: Entry,
+  { gatewayId, historical }: EncodeContext,
+  quality: Quality | undefined,
+  part?: PartOf,
+): string {
   const id = idOf(entry, gatewayId);
   let text = `{"id":${JSON.stringify(id)},"prev":${entry.prev},"chain":${quote(entry.chain)},"clock":"${entry.clock}"`;
   if (historical) text += `,"historical":1`;
@@ -70,5 +84,6 @@ export function envelope(entry: Entry, { gatewayId, historical }: EncodeContext,
   if (entry.clock === "unsynced") text += `,"boot":${quote(entry.bootId)},"mono":${Math.round(entry.monoMs)}`;
   if (entry.uncertaintyMs !== undefined) text += `,"uncertainty":${entry.uncertaintyMs}`;
   if (isDated(entry)) text += `,"ts":${Math.round(entry.wallMs)}`;
+  if (part !== undefined && part.of > 1) text += `,"part":"${part.number}/${part.of}"`;
   return `${text}}`;
 }

@@ -1,14 +1,15 @@
 import { Buffer } from "node:buffer";
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { generate, type IPubackPacket } from "mqtt-packet";
 import { messageOf, NotConnectedError } from "../../core/errors.ts";
 import type { Logger } from "../../core/log.ts";
-import type { Outgoing, Verdict } from "../../core/uplink.ts";
+import type { Downlink, Outgoing, Verdict } from "../../core/uplink.ts";
 import { monotonicMs } from "../pause.ts";
 import { Summary } from "../summary.ts";
 import { Flights } from "./flights.ts";
 import { FrameReader, MalformedError } from "./frames.ts";
-import { MAX_INBOUND_BYTES } from "./handshake.ts";
+import { MAX_ACCEPTED_BYTES, MAX_INBOUND_BYTES } from "./handshake.ts";
+import { Inbound, type Subscription } from "./inbound.ts";
 import { PublishWriter } from "./publish.ts";
 import { disconnectError, isAlarm, pubackVerdict, reasonText } from "./reasons.ts";
 import type { SessionTerms } from "./session.ts";
@@ -19,6 +20,12 @@ export interface ConnectionSettings {
   readonly ackTimeoutMs: number;
   /** Whether record id and the rest travel as user properties. */
   readonly properties: boolean;
+  /** Seconds after which the server may drop a message (MQTT 5). */
+  readonly expiryS?: number;
+  /** Topic aliases that the server takes (MQTT 5). */
+  readonly aliases: number;
+  /** What comes down, and where it goes. */
+  readonly inbound?: { readonly subscriptions: readonly Subscription[]; readonly downlink: Downlink };
   readonly log: Logger;
   /** Called once when the connection ends, after every message in flight got `retry`; not after `close`. */
   readonly onLost: (error: Error) => void;
@@ -30,18 +37,20 @@ const PINGREQ = Buffer.from([0xc0, 0x00]);
 const LAST_ANSWERS_MS = 200;
 const GOODBYE_MS = 500;
 const SOON_MS = 30_000;
-const LOST: Verdict = { kind: "retry", reason: "the connection was lost" };
+const LOST: Verdict = { kind: "retry", reason: "the connection was lost", unanswered: "sent" };
+const UNSENT: Verdict = { kind: "retry", reason: "the connection was lost", unanswered: "unsent" };
 const ACK: Verdict = { kind: "ack" };
 
 /** An MQTT session after CONNACK: publishes with QoS 1, matches PUBACKs, keeps the line alive. Never connects again. */
 export class Connection {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #settings: ConnectionSettings;
   readonly #terms: SessionTerms;
   readonly #writer: PublishWriter;
   readonly #packets: PacketReader;
   readonly #frames: FrameReader;
   readonly #flights = new Flights();
+  readonly #inbound: Inbound | undefined;
   /** How often a message got a reason code that is final in the end. */
   readonly #refused = new WeakMap<Outgoing, number>();
   readonly #refusals: Summary;
@@ -54,14 +63,24 @@ export class Connection {
   #saidMs = 0;
   #pingMs = 0;
 
-  constructor(socket: Socket, settings: ConnectionSettings) {
+  constructor(socket: Duplex, settings: ConnectionSettings) {
     this.#socket = socket;
     this.#settings = settings;
     this.#terms = settings.terms;
     const { version, maxBytes, retain } = settings.terms;
-    this.#writer = new PublishWriter({ version, maxBytes, retain, properties: settings.properties && version === 5 });
+    const { properties, expiryS, aliases } = settings;
+    this.#writer = new PublishWriter({
+      ...{ version, maxBytes, retain, aliases },
+      properties: properties && version === 5,
+      ...(expiryS === undefined ? {} : { expiryS }),
+    });
     this.#packets = new PacketReader(version);
-    this.#frames = new FrameReader(MAX_INBOUND_BYTES, (frame) => this.#onFrame(frame));
+    this.#inbound = settings.inbound && this.#inboundOf(settings.inbound);
+    const { frames, inbound } = { frames: (frame: Buffer) => this.#onFrame(frame), inbound: this.#inbound };
+    this.#frames =
+      inbound === undefined
+        ? new FrameReader(MAX_INBOUND_BYTES, frames)
+        : new FrameReader(MAX_ACCEPTED_BYTES, frames, (head, bytes) => inbound.onHuge(head, bytes));
     this.#refusals = new Summary(settings.log);
   }
 
@@ -79,7 +98,13 @@ export class Connection {
     socket.on("close", () => this.#lose(new NotConnectedError("the connection was closed")));
     const everyMs = Math.min(this.#terms.keepaliveMs / 10, this.#settings.ackTimeoutMs / 10);
     this.#timer = setInterval(() => this.#tick(), Math.max(5, everyMs));
+    this.#inbound?.subscribe(this.#flights.freeId());
     socket.resume();
+  }
+
+  /** What only a person can cure. */
+  get alarm(): string | undefined {
+    return this.#inbound?.alarm;
   }
 
   /** As `Uplink.send`. */
@@ -97,7 +122,7 @@ export class Connection {
         if (at < batch.length || this.#socket.writableNeedDrain) await this.#change(signal);
       }
     } catch (error) {
-      for (; at < batch.length; at++) verdict(at, LOST);
+      for (; at < batch.length; at++) verdict(at, UNSENT);
       throw error;
     }
   }
@@ -113,6 +138,7 @@ export class Connection {
 
   async #goodbye(): Promise<void> {
     const deadline = AbortSignal.timeout(LAST_ANSWERS_MS);
+    await this.#inbound?.finish(deadline);
     while (!this.#ended && this.#flights.size > 0 && !deadline.aborted) await this.#change(deadline);
     if (!this.#ended) {
       const pending = this.#flights.size > 0;
@@ -145,7 +171,9 @@ export class Connection {
       this.#socket.write(this.#writer.take());
       this.#saidMs = sentMs;
     }
-    for (const [index, reason] of rejected) verdict(index, { kind: "reject", reason });
+    for (const [index, reason] of rejected) {
+      verdict(index, batch[index]?.optional === true ? ACK : { kind: "reject", reason });
+    }
     return at;
   }
 
@@ -175,6 +203,8 @@ export class Connection {
   #onPacket(frame: Buffer): void {
     const packet = this.#packets.read(frame);
     if (packet.cmd === "puback") this.#onRefused(packet);
+    else if (packet.cmd === "publish" && this.#inbound) this.#inbound.onPublish(packet);
+    else if (packet.cmd === "suback") this.#inbound?.onSuback(packet);
     else if (packet.cmd === "disconnect") {
       const { clientId } = this.#terms;
       this.#lose(disconnectError(packet.reasonCode ?? 0, packet.properties?.reasonString, clientId));
@@ -190,9 +220,20 @@ export class Connection {
     const tries = (this.#refused.get(flight.message) ?? 0) + 1;
     this.#refused.set(flight.message, tries);
     const outcome = pubackVerdict(code, tries);
-    if (isAlarm(code)) {
+    if (isAlarm(code) && flight.message.optional !== true) {
       const reason = reasonText(code, packet.properties?.reasonString);
       this.#refusals.report("error", reason, { reason, topic: flight.message.topic }, "uplink may not publish");
+    }
+    if (flight.message.optional === true && outcome !== "reconnect") {
+      const reason = reasonText(code, packet.properties?.reasonString);
+      this.#refusals.report(
+        "warn",
+        "answer",
+        { reason, topic: flight.message.topic },
+        "an answer was refused upstream",
+      );
+      flight.verdict(flight.index, ACK);
+      return;
     }
     flight.verdict(flight.index, outcome === "reconnect" ? LOST : outcome);
     if (outcome === "reconnect") this.#lose(new NotConnectedError(`a message was refused: ${reasonText(code)}`));
@@ -201,6 +242,7 @@ export class Connection {
   #tick(): void {
     const now = monotonicMs();
     const { keepaliveMs } = this.#terms;
+    if (this.#inbound?.deaf === true) this.#heardMs = now;
     const silentMs = now - this.#heardMs;
     // Seen at the latest one tick later, which is one and a half times the keepalive.
     if (silentMs >= 1.4 * keepaliveMs) {
@@ -210,6 +252,10 @@ export class Connection {
     const oldest = this.#flights.oldestMs();
     if (oldest !== undefined && now - oldest >= this.#settings.ackTimeoutMs) {
       this.#lose(new NotConnectedError(`a PUBACK is missing for ${Math.round(now - oldest)} ms`));
+      return;
+    }
+    if (this.#inbound?.isAsking === true && now - this.#startedMs >= this.#settings.ackTimeoutMs) {
+      this.#lose(new NotConnectedError(`a SUBACK is missing for ${Math.round(now - this.#startedMs)} ms`));
       return;
     }
     const quietMs = Math.max(silentMs, now - this.#saidMs);
@@ -227,6 +273,20 @@ export class Connection {
     return `the server closed a new connection; is the client id ${clientId} used twice, or may it not publish here?`;
   }
 
+  #inboundOf(inbound: NonNullable<ConnectionSettings["inbound"]>): Inbound {
+    const { terms, log } = this.#settings;
+    const write = (bytes: Buffer) => {
+      if (this.#ended) return;
+      this.#socket.write(bytes);
+      this.#saidMs = monotonicMs();
+    };
+    const read = (on: boolean) => {
+      if (on) this.#socket.resume();
+      else this.#socket.pause();
+    };
+    return new Inbound({ ...inbound, version: terms.version, log }, { write, read });
+  }
+
   #lose(error: Error): void {
     if (this.#ended) return;
     this.#end();
@@ -237,6 +297,7 @@ export class Connection {
   #end(): void {
     this.#ended = true;
     clearInterval(this.#timer);
+    this.#inbound?.end();
     for (const { verdict, index } of this.#flights.takeAll()) verdict(index, LOST);
     this.#wake();
   }

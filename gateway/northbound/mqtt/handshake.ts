@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { generate, type IConnackPacket, type IConnectPacket } from "mqtt-packet";
 import { messageOf, NotConnectedError } from "../../core/errors.ts";
 import type { Outgoing } from "../../core/uplink.ts";
@@ -8,6 +8,9 @@ import { PacketReader } from "./wire.ts";
 
 /** No packet that a server sends to a client without subscriptions is near this. */
 export const MAX_INBOUND_BYTES = 64 * 1024;
+/** Of one message that comes down, and how many the server may send before the first is acknowledged. */
+export const MAX_ACCEPTED_BYTES = 1024 * 1024;
+export const MAX_ACCEPTED = 64;
 
 /** How a session is asked for; what the server refuses may be asked for differently. */
 export interface Ask {
@@ -19,6 +22,17 @@ export interface Ask {
   readonly will?: Outgoing;
   readonly willRetain: boolean;
   readonly willQos: 0 | 1;
+  /** The session is to outlive the connection; absent: it ends with it. */
+  readonly session?: KeptSession;
+}
+
+export interface KeptSession {
+  /** Seconds after the connection (MQTT 5; an older server decides by itself). */
+  readonly expiryS: number;
+  /** Messages that the server may send before the first is acknowledged (MQTT 5). */
+  readonly receiveMaximum: number;
+  /** Longest packet that the server may send (MQTT 5); it drops what is longer without a word. */
+  readonly maxBytes?: number;
 }
 
 /** The server closed the connection instead of an answer to CONNECT. */
@@ -29,7 +43,7 @@ export class NoConnackError extends NotConnectedError {}
  * paused when this resolves, and is the caller's to close when it rejects.
  * @throws NotConnectedError; `signal.reason` when aborted.
  */
-export async function handshake(socket: Socket, ask: Ask, signal: AbortSignal): Promise<IConnackPacket> {
+export async function handshake(socket: Duplex, ask: Ask, signal: AbortSignal): Promise<IConnackPacket> {
   const answer = firstFrame(socket, signal);
   socket.write(generate(connectPacket(ask), { protocolVersion: ask.version }));
   const frame = await answer;
@@ -49,12 +63,12 @@ function readConnack(frame: Buffer, version: 4 | 5) {
 }
 
 function connectPacket(ask: Ask): IConnectPacket {
-  const { version, clientId, keepaliveS, username, password, will } = ask;
+  const { version, clientId, keepaliveS, username, password, will, session } = ask;
   return {
     cmd: "connect",
     protocolId: "MQTT",
     protocolVersion: version,
-    clean: true,
+    clean: session === undefined,
     clientId,
     keepalive: keepaliveS,
     ...(username === undefined ? {} : { username }),
@@ -64,12 +78,21 @@ function connectPacket(ask: Ask): IConnectPacket {
       : {
           will: { topic: will.topic, payload: Buffer.from(will.payload), qos: ask.willQos, retain: ask.willRetain },
         }),
-    // The session ends with the connection, and the server may not use topic aliases: both are the defaults (3.1.2.11).
-    ...(version === 5 ? { properties: { sessionExpiryInterval: 0, maximumPacketSize: MAX_INBOUND_BYTES } } : {}),
+    ...(version === 5 ? { properties: sessionProperties(session) } : {}),
   };
 }
 
-function firstFrame(socket: Socket, signal: AbortSignal): Promise<Buffer> {
+/** The server may not use topic aliases; that is the default (3.1.2.11). */
+function sessionProperties(session: KeptSession | undefined): NonNullable<IConnectPacket["properties"]> {
+  if (session) {
+    const { expiryS, receiveMaximum, maxBytes } = session;
+    const most = maxBytes === undefined ? {} : { maximumPacketSize: maxBytes };
+    return { sessionExpiryInterval: expiryS, receiveMaximum, ...most };
+  }
+  return { sessionExpiryInterval: 0, maximumPacketSize: MAX_INBOUND_BYTES };
+}
+
+function firstFrame(socket: Duplex, signal: AbortSignal): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void) => {
       socket.off("data", data).off("error", fail).off("end", end).off("close", end);
@@ -90,12 +113,15 @@ function firstFrame(socket: Socket, signal: AbortSignal): Promise<Buffer> {
         taken += chunk.length;
         reader.push(chunk);
       } catch (error) {
+        // What comes behind CONNACK, such as a long message of a kept session, is for others to judge.
+        if (first !== undefined) return agreed(chunk, first);
         const text = error instanceof MalformedError ? error.message : messageOf(error);
         settle(() => reject(new NotConnectedError(`the server answered CONNECT with ${text}`, { cause: error })));
         return;
       }
-      const frame = first;
-      if (frame === undefined) return;
+      if (first !== undefined) agreed(chunk, first);
+    };
+    const agreed = (chunk: Buffer, frame: Buffer) => {
       const extra = taken - frame.length;
       settle(() => {
         socket.pause();

@@ -1,41 +1,26 @@
 import { z } from "zod";
-import { duration, secretRef } from "../../core/options/units.ts";
+import { acceptOptions } from "../../core/options/accept.ts";
+import { mqttTls, mqttUrl } from "../../core/options/mqtt-server.ts";
+import { duration, secretRef, size } from "../../core/options/units.ts";
+import { PRESETS, type Preset, presetOf } from "./presets.ts";
 
 const LATER = "not in this version";
 const later = () => z.never({ error: LATER }).optional().describe("Not in this version.");
 
 /** Keys that a later version knows. They are refused by name, so that nobody believes in them. */
-export const plannedKeys = [
-  "accept",
-  "preset",
-  "presets",
-  "batch",
-  "batching",
-  "urls",
-  "expiry",
-  "topicAlias",
-] as const;
-
-const url = z
-  .string({ error: "a URL is needed, such as mqtts://broker.example.com:8883" })
-  .superRefine((text, context) => {
-    const fault = urlFault(text);
-    if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
-  })
-  .describe("Where the server is: mqtt:// (port 1883) or mqtts:// (TLS, port 8883).");
-
-const tls = z
-  .strictObject({
-    ca: z.string().min(1).optional().describe("PEM file of the authorities to trust; the system's when absent."),
-    cert: z.string().min(1).optional().describe("PEM file of the client certificate, with its chain."),
-    key: z.string().min(1).optional().describe("PEM file of the private key of `cert`."),
-    servername: z.string().min(1).optional().describe("Name the server's certificate must show, and SNI."),
-  })
-  .describe("TLS is at least 1.2 and always verified; files are read anew for each connection.");
+export const plannedKeys = ["presets", "batching"] as const;
 
 /** Keys of an MQTT uplink beside the shared ones and `type`. */
 export const mqttSchema = z.strictObject({
-  url,
+  url: mqttUrl,
+  urls: z
+    .array(mqttUrl)
+    .max(8)
+    .default([])
+    .describe("Further servers, tried in this order when the one of `url` cannot be used."),
+  failBack: duration(100, 86_400_000)
+    .prefault("5m")
+    .describe("How often it is looked whether a server earlier in that order can be reached again."),
   clientId: z
     .string()
     .min(1)
@@ -44,16 +29,22 @@ export const mqttSchema = z.strictObject({
     .describe("Must be this connection's alone; millrace-<gateway>-<uplink> when absent."),
   username: z.string().min(1).optional().describe("User name."),
   password: secretRef.optional().describe("Password."),
-  tls: tls.optional(),
+  tls: mqttTls.optional(),
   version: z
     .union([z.literal(5), z.literal(4), z.literal("auto")], {
       error: '5, 4 (that is MQTT 3.1.1) or "auto"',
     })
-    .default("auto")
-    .describe("MQTT version; auto: 5, and 3.1.1 when the server refuses it."),
+    .optional()
+    .describe("MQTT version; auto (the default): 5, and 3.1.1 when the server refuses it."),
+  preset: z
+    .enum(PRESETS)
+    .default("generic")
+    .describe("Limits of a kind of server; they may be set lower, and higher with a warning."),
   keepalive: duration(1000, 1_200_000)
-    .prefault("15s")
-    .describe("Silence after which the server is asked; a dead one is found within one and a half times of it."),
+    .optional()
+    .describe(
+      "Silence after which the server is asked; a dead one is found within one and a half times of it. 15s, or the preset's.",
+    ),
   connectTimeout: duration(100, 300_000).prefault("10s").describe("Time for TCP, TLS and CONNACK together."),
   ackTimeout: duration(100, 600_000).prefault("30s").describe("Time for a PUBACK; then the connection is made anew."),
   inFlight: z
@@ -61,45 +52,81 @@ export const mqttSchema = z.strictObject({
     .int()
     .min(1)
     .max(65_535)
-    .default(64)
-    .describe("Messages without acknowledgement at once, at most what the server allows; the bound of duplicates."),
+    .optional()
+    .describe(
+      "Messages without acknowledgement at once, at most what the server allows; the bound of duplicates. 64, or the preset's.",
+    ),
+  maxPacket: size(128)
+    .optional()
+    .describe("Bytes of one packet at most, where the server takes less than it says; the preset's when absent."),
+  batch: z
+    .strictObject({
+      count: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(200)
+        .describe("Records in one message at most; 1: no batches."),
+      bytes: size(256).prefault("64KiB").describe("Bytes of its body at most."),
+      linger: duration(0, 60_000).prefault("1s").describe("How long the first record waits for company."),
+      gzip: z
+        .boolean()
+        .default(false)
+        .describe("Compress the body where that makes it smaller; told by the user property content-encoding: gzip."),
+    })
+    .optional()
+    .describe("Several scans of one device in one message: a JSON array. Only with presets that need it, when absent."),
   qos: z
     .literal(1, { error: "1: 0 would not be at least once, and 2 is not in this version" })
     .default(1)
     .describe("Quality of service; records are always acknowledged."),
-  retain: z.enum(["keep", "strip"]).default("keep").describe("What becomes of the retain flag of captured messages."),
+  retain: z
+    .enum(["keep", "strip"])
+    .optional()
+    .describe("What becomes of the retain flag of captured messages; keep, or the preset's."),
   envelope: z
     .union([z.literal("auto"), z.boolean()], { error: 'true, false or "auto"' })
     .default("auto")
     .describe("Record id and prev in the body; auto: only where user properties do not travel (MQTT 3.1.1)."),
-  encoder: z
-    .literal("values", { error: `only "values"; the others are ${LATER}` })
-    .default("values")
-    .describe("Format of the body."),
-  accept: later(),
-  preset: later(),
+  accept: acceptOptions,
+  sessionExpiry: duration(60_000, 4_294_967_000)
+    .prefault("7d")
+    .describe("With `accept`: how long the server keeps what comes down while there is no connection (MQTT 5)."),
   presets: later(),
-  batch: later(),
   batching: later(),
-  urls: later(),
-  expiry: later(),
-  topicAlias: later(),
+  expiry: duration(1000, 4_294_967_000)
+    .optional()
+    .describe("Time after which the server may drop what nobody fetched (message expiry, MQTT 5 only)."),
+  topicAlias: z
+    .boolean()
+    .default(false)
+    .describe("Topics are sent once and then as numbers, as many as the server takes (MQTT 5 only)."),
 });
 export type MqttOptions = z.output<typeof mqttSchema>;
 
-function urlFault(text: string): string | undefined {
-  let parsed: URL;
-  try {
-    parsed = new URL(text);
-  } catch {
-    return "not a URL; write mqtts://broker.example.com:8883";
-  }
-  if (parsed.protocol === "ws:" || parsed.protocol === "wss:")
-    return `${parsed.protocol}// is ${LATER}; mqtt:// or mqtts://`;
-  if (parsed.protocol !== "mqtt:" && parsed.protocol !== "mqtts:") return "must begin with mqtt:// or mqtts://";
-  if (parsed.hostname === "") return "names no host";
-  if (parsed.username !== "" || parsed.password !== "")
-    return "user and password have their own keys: username, password";
-  if (!["", "/"].includes(parsed.pathname) || parsed.search !== "" || parsed.hash !== "") return "ends after the port";
-  return undefined;
+/** Options with what the preset says in place of what is not set. */
+export interface EffectiveOptions extends MqttOptions {
+  readonly version: NonNullable<MqttOptions["version"]>;
+  readonly keepalive: number;
+  readonly inFlight: number;
+  readonly retain: "keep" | "strip";
+  readonly maxPacket: number | undefined;
+}
+
+export function effective(options: MqttOptions): EffectiveOptions {
+  const preset: Preset = presetOf(options);
+  return {
+    ...options,
+    version: options.version ?? preset.version,
+    keepalive: options.keepalive ?? preset.keepalive.usualMs,
+    inFlight: options.inFlight ?? preset.inFlight,
+    retain: options.retain ?? preset.retain,
+    maxPacket: options.maxPacket ?? preset.maxBytes,
+  };
+}
+
+/** Stable, so that the server knows us again. */
+export function clientIdOf({ clientId }: Pick<MqttOptions, "clientId">, gatewayId: string, uplink: string): string {
+  return clientId ?? `millrace-${gatewayId}-${uplink}`;
 }

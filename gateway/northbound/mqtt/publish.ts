@@ -9,7 +9,10 @@ const MAX_HEADER = 5;
 const TOPICS = 1024;
 const PUBLISH_QOS1 = 0x32;
 const RETAIN = 0x01;
+const EXPIRY = 0x02;
 const CONTENT_TYPE = 0x03;
+const CORRELATION = 0x09;
+const TOPIC_ALIAS = 0x23;
 const USER_PROPERTY = 0x26;
 
 export interface PublishSettings {
@@ -21,6 +24,10 @@ export interface PublishSettings {
   readonly maxBytes: number;
   /** Whether the retain flag may be set. */
   readonly retain: boolean;
+  /** Message Expiry Interval of each, MQTT 5. */
+  readonly expiryS?: number;
+  /** Topic Alias Maximum of the server, MQTT 5; 0 or absent: none are used. */
+  readonly aliases?: number;
 }
 
 /**
@@ -31,6 +38,8 @@ export class PublishWriter {
   readonly #settings: PublishSettings;
   /** Each topic as bytes, or why it cannot be published to. */
   readonly #topics = new Map<string, Buffer | string>();
+  /** Topics that the server knows by a number for as long as the connection lasts [MQTT-3.3.2-7]. */
+  readonly #aliases = new Map<string, number>();
   #buffer: Buffer = Buffer.allocUnsafeSlow(CHUNK);
   #start = 0;
   #end = 0;
@@ -64,11 +73,13 @@ export class PublishWriter {
     // The length field is written last; the body is moved if it turns out shorter than five bytes allow for.
     const body = begin + MAX_HEADER;
     let at = body;
-    at = this.#buffer.writeUInt16BE(topic.length, at);
-    at += topic.copy(this.#buffer, at);
+    const known = this.#aliases.get(message.topic);
+    const alias = known ?? this.#newAlias();
+    at = this.#buffer.writeUInt16BE(known === undefined ? topic.length : 0, at);
+    if (known === undefined) at += topic.copy(this.#buffer, at);
     at = this.#buffer.writeUInt16BE(packetId, at);
     if (this.#settings.version === 5) {
-      const after = this.#writeProperties(message, at);
+      const after = this.#writeProperties(message, at, alias);
       if (after === undefined) return "a property has more than 65535 bytes";
       at = after;
     }
@@ -83,20 +94,42 @@ export class PublishWriter {
     writeVarint(this.#buffer, begin + 1, length);
     this.#buffer.copyWithin(begin + header, body, at);
     this.#end = begin + header + length;
+    if (alias !== undefined && known === undefined) this.#aliases.set(message.topic, alias);
     return undefined;
   }
 
+  #newAlias(): number | undefined {
+    const { aliases = 0, version } = this.#settings;
+    return version === 5 && this.#aliases.size < aliases ? this.#aliases.size + 1 : undefined;
+  }
+
   /** Property Length and properties, 3.3.2.3. Undefined when one is too long to be written. */
-  #writeProperties(message: Outgoing, start: number): number | undefined {
+  #writeProperties(message: Outgoing, start: number, alias: number | undefined): number | undefined {
     const buffer = this.#buffer;
     // One byte is nearly always too few and three too many.
     const guess = 2;
     const first = start + guess;
     let at = first;
+    const { expiryS } = this.#settings;
+    if (expiryS !== undefined) {
+      buffer[at] = EXPIRY;
+      at = buffer.writeUInt32BE(expiryS, at + 1);
+    }
+    if (alias !== undefined) {
+      buffer[at] = TOPIC_ALIAS;
+      at = buffer.writeUInt16BE(alias, at + 1);
+    }
     if (message.contentType !== undefined) {
       buffer[at] = CONTENT_TYPE;
       at = writeString(buffer, at + 1, message.contentType);
       if (at < 0) return undefined;
+    }
+    if (message.correlation !== undefined) {
+      if (message.correlation.byteLength > 0xffff) return undefined;
+      buffer[at] = CORRELATION;
+      at = buffer.writeUInt16BE(message.correlation.byteLength, at + 1);
+      buffer.set(message.correlation, at);
+      at += message.correlation.byteLength;
     }
     if (this.#settings.properties) {
       for (const [name, value] of message.properties) {
@@ -116,8 +149,9 @@ export class PublishWriter {
 
   /** No packet of this message is longer. A UTF-16 unit takes at most three bytes. */
   #bound(message: Outgoing, topic: Buffer): number {
-    let bound = MAX_HEADER + 2 + topic.length + 2 + 4 + message.payload.byteLength + 3;
+    let bound = MAX_HEADER + 2 + topic.length + 2 + 4 + message.payload.byteLength + 3 + 8;
     if (message.contentType !== undefined) bound += 3 * message.contentType.length;
+    if (message.correlation !== undefined) bound += 3 + message.correlation.byteLength;
     for (const [name, value] of message.properties) bound += 5 + 3 * (name.length + value.length);
     return bound;
   }

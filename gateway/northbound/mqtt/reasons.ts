@@ -20,6 +20,7 @@ const NAMES: Readonly<Record<number, string>> = {
   140: "bad authentication method",
   141: "keep alive timeout",
   142: "session taken over",
+  143: "topic filter invalid",
   144: "topic name invalid",
   145: "packet identifier in use",
   147: "receive maximum exceeded",
@@ -32,7 +33,10 @@ const NAMES: Readonly<Record<number, string>> = {
   155: "QoS not supported",
   156: "use another server",
   157: "server moved",
+  158: "shared subscriptions not supported",
   159: "connection rate exceeded",
+  161: "subscription identifiers not supported",
+  162: "wildcard subscriptions not supported",
 };
 const NAMES_311: Readonly<Record<number, string>> = {
   1: "unacceptable protocol version",
@@ -54,7 +58,7 @@ const CONFIGURATION = new Set([0x85, 0x86, 0x87, 0x8a, 0x8c, 0x90, 0x95, 0x9c, 0
 const BUSY = new Set([0x88, 0x89, 0x96, 0x97, 0x9f]);
 const BUSY_PAUSE_MS = 30_000;
 
-const NOT_AUTHORIZED_PAUSE_MS = 60_000;
+const NOT_AUTHORIZED_PAUSE_MS = 300_000;
 /** Codes that are final for a message, after so many tries. */
 const FINAL = new Set([0x90, 0x99]);
 const FINAL_TRIES = 3;
@@ -95,7 +99,7 @@ export function pubackVerdict(code: number, tries: number): Verdict | "reconnect
   if (code === PACKET_ID_IN_USE) return "reconnect";
   const reason = reasonText(code);
   if (FINAL.has(code) && tries >= FINAL_TRIES) return { kind: "reject", reason };
-  if (code === 0x87) return { kind: "retry", reason, afterMs: NOT_AUTHORIZED_PAUSE_MS };
+  if (code === 0x87) return { kind: "retry", reason, afterMs: NOT_AUTHORIZED_PAUSE_MS, alarm: true };
   return { kind: "retry", reason };
 }
 

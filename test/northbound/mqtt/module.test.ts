@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { uplinkModules } from "../../../gateway/northbound/index.ts";
 import { mqttModule } from "../../../gateway/northbound/mqtt/module.ts";
-import { plannedKeys } from "../../../gateway/northbound/mqtt/options.ts";
+import { effective, mqttSchema, plannedKeys } from "../../../gateway/northbound/mqtt/options.ts";
 
 const url = "mqtt://127.0.0.1:1883";
 
@@ -13,22 +13,39 @@ function firstFault(options: Record<string, unknown>): string {
 
 describe("options of an MQTT uplink", () => {
   it("is in the list of modules", () => {
-    expect(uplinkModules.map((one) => one.name)).toEqual(["mqtt"]);
+    expect(uplinkModules.map((one) => one.name)).toEqual([
+      "mqtt",
+      "rabbitmq",
+      "kafka",
+      "activemq",
+      "zeromq",
+      "sparkplug",
+    ]);
   });
 
   it("has defaults for all but the URL", () => {
     expect(mqttModule.schema.parse({ url })).toEqual({
       url,
-      version: "auto",
-      keepalive: 15_000,
+      urls: [],
+      accept: [],
+      sessionExpiry: 604_800_000,
+      failBack: 300_000,
+      topicAlias: false,
+      preset: "generic",
       connectTimeout: 10_000,
       ackTimeout: 30_000,
-      inFlight: 64,
       qos: 1,
-      retain: "keep",
       envelope: "auto",
-      encoder: "values",
     });
+  });
+
+  it.each([
+    ["generic", { inFlight: 64, keepalive: 15_000, version: "auto", retain: "keep", maxPacket: undefined }],
+    ["aws-iot", { inFlight: 50, keepalive: 60_000, version: "auto", retain: "keep", maxPacket: 122_880 }],
+    ["azure-iot-hub", { inFlight: 10, keepalive: 60_000, version: 4, retain: "strip", maxPacket: 256_000 }],
+  ])("takes from the preset %s what is not set", (preset, expected) => {
+    expect(effective(mqttSchema.parse({ url, preset }))).toMatchObject(expected);
+    expect(effective(mqttSchema.parse({ url, preset, inFlight: 3 })).inFlight).toBe(3);
   });
 
   it.each(plannedKeys)("refuses %s by name", (key) => {
@@ -36,8 +53,7 @@ describe("options of an MQTT uplink", () => {
   });
 
   it.each([
-    [{ url: "ws://h" }, /url: ws:\/\/ is not in this version/],
-    [{ url: "wss://h" }, /url: wss:\/\/ is not in this version/],
+    [{ url: "wss://h/mqtt?token=1" }, /url: ends after the path/],
     [{ url: "http://h" }, /url: must begin with mqtt:/],
     [{ url: "nonsense" }, /url: not a URL/],
     [{ url: "mqtt://u:p@h" }, /url: user and password have their own keys/],
@@ -47,7 +63,6 @@ describe("options of an MQTT uplink", () => {
     [{ url, password: "plain" }, /password: a secret is given as/],
     [{ url, keepalive: 15 }, /keepalive: a duration with its unit/],
     [{ url, version: 3 }, /version: 5, 4/],
-    [{ url, encoder: "sparkplug-b" }, /encoder: only "values"; the others are not in this version/],
     [{ url, inFlight: 0 }, /inFlight: /],
     [{ url, tls: { rejectUnauthorized: false } }, /tls: /],
     [{ url, colour: "red" }, /colour/],

@@ -64,6 +64,28 @@ describe("PublishWriter", () => {
     expect(packets.map((one) => Buffer.compare(Buffer.from(one.payload), payload))).toEqual([0, 0, 0]);
   });
 
+  it("names a topic once and then by its number, as many as the server takes; one that was not sent is not known", () => {
+    const writer = new PublishWriter({ ...settings, maxBytes: 60, aliases: 2, expiryS: 3600 });
+    expect(writer.append(outgoing({ topic: "a", payload: Buffer.alloc(100) }), 1)).toMatch(/server takes 60/);
+    for (const topic of ["a", "b", "c", "a", "b", "c"]) writer.append(outgoing({ topic }), 2);
+    const packets = read(writer.take(), 5);
+    expect(packets.map(({ topic, properties }) => [topic, properties?.topicAlias])).toEqual([
+      ["a", 1],
+      ["b", 2],
+      ["c", undefined],
+      ["", 1],
+      ["", 2],
+      ["c", undefined],
+    ]);
+    expect(packets.every(({ properties }) => properties?.messageExpiryInterval === 3600)).toBe(true);
+  });
+
+  it("has neither in MQTT 3.1.1", () => {
+    const writer = new PublishWriter({ ...settings, version: 4, aliases: 2, expiryS: 3600 });
+    for (const topic of ["a", "a"]) writer.append(outgoing({ topic }), 2);
+    expect(read(writer.take(), 4).map(({ topic }) => topic)).toEqual(["a", "a"]);
+  });
+
   it("keeps what was taken while more is written", () => {
     const writer = new PublishWriter(settings);
     const taken: Buffer[] = [];
