@@ -3,6 +3,8 @@ import type { Logger } from "../core/log.ts";
 import type { Queue } from "../core/queue.ts";
 import type { NewRecord, StreamName } from "../core/record.ts";
 
+import { GiveWay, type Progress } from "./give-way.ts";
+
 export type Stored = (error?: Error) => void;
 
 interface Item {
@@ -27,6 +29,7 @@ export class CaptureLane {
   readonly #queue: Pick<Queue, "append">;
   readonly #monotonic: () => number;
   readonly #log: Logger;
+  readonly #giveWay: GiveWay;
   #waiting: Item[] = [];
   #scheduled = false;
   #writing: Promise<void> | undefined;
@@ -35,11 +38,19 @@ export class CaptureLane {
   #holding = false;
   #stopped = false;
 
-  constructor(stream: StreamName, queue: Pick<Queue, "append">, monotonic: () => number, log: Logger) {
+  /** @param progress of uplinks, which are given way to. */
+  constructor(
+    stream: StreamName,
+    queue: Pick<Queue, "append">,
+    monotonic: () => number,
+    log: Logger,
+    progress: Progress = () => 0,
+  ) {
     this.#stream = stream;
     this.#queue = queue;
     this.#monotonic = monotonic;
     this.#log = log;
+    this.#giveWay = new GiveWay(progress, monotonic);
   }
 
   /**
@@ -69,6 +80,7 @@ export class CaptureLane {
     clearTimeout(this.#retry);
     this.#retry = undefined;
     this.#waiting = [];
+    this.#giveWay.stop();
     await this.#writing;
   }
 
@@ -111,7 +123,12 @@ export class CaptureLane {
       this.#maxBatch = Math.min(MAX_BATCH, this.#maxBatch * 2);
       this.#report(undefined);
       for (const item of batch) item.done();
-      this.#write();
+      if (this.#waiting.length === 0) return;
+      this.#scheduled = true;
+      this.#giveWay.after(batch.length, () => {
+        this.#scheduled = false;
+        this.#write();
+      });
     } else if (error instanceof QueueFullError || error instanceof StorageError) {
       this.#hold(batch, error);
     } else {

@@ -6,9 +6,10 @@ import type { CaptureOptions } from "../core/options/broker.ts";
 import type { Queue } from "../core/queue.ts";
 import { type NewRecord, STREAMS, type StreamName } from "../core/record.ts";
 import { CaptureLane, type Stored } from "./capture-lane.ts";
+import type { Progress } from "./give-way.ts";
 import type { LogThrottle } from "./log-throttle.ts";
 import { OnceStore } from "./once-store.ts";
-import { type TopicJudgement, TopicRules } from "./topic-rules.ts";
+import { type TopicJudgement, type TopicLimits, TopicRules } from "./topic-rules.ts";
 
 /** A PUBLISH or a will, as far as capture needs it. */
 export interface Publication {
@@ -18,6 +19,7 @@ export interface Publication {
   readonly retain: boolean;
   /** Present for a PUBLISH of QoS 1 or 2. */
   readonly packetId?: number;
+  readonly contentType?: string;
 }
 
 /** Whose message it is. Answers of one publisher's QoS 1 and 2 messages come in the order of their arrival. */
@@ -25,6 +27,11 @@ export interface Publisher {
   readonly id: string;
   /** Seconds; 0 for none. */
   readonly keepalive: number;
+  /**
+   * How long a message is held while the queue refuses it, in milliseconds; by the keepalive when absent. Whoever sets it tells
+   * of what was refused.
+   */
+  readonly holdMs?: number;
   readonly answers: Answers;
 }
 
@@ -65,7 +72,11 @@ export class Answers {
 
 export interface CaptureParts {
   readonly rules: CaptureOptions;
+  /** How long topics may be; as long as MQTT and the matchers allow when absent. */
+  readonly topicLimits?: TopicLimits;
   readonly queue: Pick<Queue, "append" | "refused">;
+  /** What uplinks get ahead; they are given way to. */
+  readonly progress?: Progress | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly throttle: LogThrottle;
@@ -92,8 +103,8 @@ export class Capture {
   /** @throws RangeError when a topic filter is not valid. */
   constructor(parts: CaptureParts) {
     const monotonic = () => parts.clock.now().monoMs;
-    const lane = (stream: StreamName) => new CaptureLane(stream, parts.queue, monotonic, parts.log);
-    this.#rules = new TopicRules(parts.rules);
+    const lane = (stream: StreamName) => new CaptureLane(stream, parts.queue, monotonic, parts.log, parts.progress);
+    this.#rules = new TopicRules(parts.rules, parts.topicLimits);
     this.#lanes = { events: lane("events"), telemetry: lane("telemetry") };
     this.#queue = parts.queue;
     this.#clock = parts.clock;
@@ -167,11 +178,11 @@ export class Capture {
 
   #store(stream: StreamName, publisher: Publisher, message: Publication, done: Stored): void {
     const keepaliveMs = publisher.keepalive * 1000;
-    const holdMs = keepaliveMs > 0 ? Math.min(MAX_HOLD_MS, keepaliveMs / 2) : MAX_HOLD_MS;
+    const holdMs = publisher.holdMs ?? (keepaliveMs > 0 ? Math.min(MAX_HOLD_MS, keepaliveMs / 2) : MAX_HOLD_MS);
     const record = this.#record(message, message.qos > 0);
     this.#lanes[stream].add(record, sizeOf(message), holdMs, (error) => {
-      if (error) this.#tellRefused(stream, publisher, message, error);
-      else this.#tellCaptured(stream);
+      if (!error) this.#tellCaptured(stream);
+      else if (publisher.holdMs === undefined) this.#tellRefused(stream, publisher, message, error);
       done(error);
     });
   }
@@ -198,8 +209,9 @@ export class Capture {
   }
 
   #record(message: Publication, durable: boolean): NewRecord {
-    const { topic, payload, qos, retain } = message;
-    return { taken: this.#clock.now(), content: { kind: "message", topic, payload, qos, retain }, durable };
+    const { topic, payload, qos, retain, contentType } = message;
+    const type = contentType === undefined ? {} : { contentType };
+    return { taken: this.#clock.now(), content: { kind: "message", topic, payload, qos, retain, ...type }, durable };
   }
 
   #tellCaptured(stream: StreamName): void {

@@ -1,6 +1,8 @@
-import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { CONNECT, type Frame, FrameFault, FrameReader, PUBLISH } from "./frames.ts";
+import { PacketRate } from "./packet-rate.ts";
+import type { Connect, Refusal } from "./refusal.ts";
+import { NO_RIGHTS, type Rights } from "./rights.ts";
 
 /** Bytes of unacknowledged publishes over all connections; one object per broker. */
 export interface Budget {
@@ -11,6 +13,9 @@ export interface Budget {
 export interface ConnectionLimits {
   /** Greatest packet in bytes, with its header. */
   readonly maxPacket: number;
+  readonly maxConnectPacket: number;
+  /** Packets a second, those that answer the broker left out. */
+  readonly maxMessageRate: number;
   /** Milliseconds until CONNECT has arrived whole. */
   readonly connectTimeoutMs: number;
   /** QoS 1 and 2 publishes that may wait for their acknowledgement, and their bytes. */
@@ -31,7 +36,23 @@ export interface ConnectionEvents {
   onConnect(connection: GuardedConnection): void;
   /** The connection was cut by the guard. */
   onCut(connection: GuardedConnection, reason: string, message: string): void;
+  /** It sends faster than it may, and is read more slowly from now on. */
+  onThrottled(connection: GuardedConnection): void;
+  /** Monotonic milliseconds. */
+  monoMs(): number;
 }
+
+/** Who is at the other end, as far as the transport knows. */
+export interface Peer {
+  readonly address: string;
+  /** CN of its verified certificate. */
+  readonly certificateUser?: string | undefined;
+  /** It is told once when the connection has logged in. */
+  readonly admitted?: () => void;
+}
+
+/** PUBACK to PUBCOMP: the answers of a client. */
+const isAnswer = (type: number) => type > PUBLISH && type < 8;
 
 type Done = (error?: Error | null) => void;
 
@@ -46,12 +67,22 @@ export class GuardedConnection extends Duplex {
   readonly address: string;
   /** Keepalive of the CONNECT in seconds; 0 for none. */
   keepalive = 0;
-  /** CONNACK return code that the CONNECT deserves; 0 when it is welcome. */
-  refusal = 0;
+  readonly certificateUser: string | undefined;
+  /** What its CONNECT said; why it is refused, if it is. */
+  connect: Connect | undefined;
+  refusal: Refusal | undefined;
+  /** Undefined when it is anonymous. */
+  user: string | undefined;
+  rights: Rights = NO_RIGHTS;
+  /** Whether its CONNECT was welcome; before that it may touch nothing of its client id. */
+  #isAdmitted = false;
   /** The topic filters it holds. */
   readonly filters = new Set<string>();
 
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
+  readonly #admitted: (() => void) | undefined;
+  readonly #rate: PacketRate;
+  #rateTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #limits: ConnectionLimits;
   readonly #events: ConnectionEvents;
   readonly #budget: Budget;
@@ -65,14 +96,17 @@ export class GuardedConnection extends Duplex {
   #slowTimer: ReturnType<typeof setTimeout> | undefined;
   #connectTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(socket: Socket, limits: ConnectionLimits, budget: Budget, events: ConnectionEvents) {
+  constructor(socket: Duplex, peer: Peer, limits: ConnectionLimits, budget: Budget, events: ConnectionEvents) {
     super({ allowHalfOpen: false, writableHighWaterMark: limits.maxUnsentBytes });
     this.#socket = socket;
     this.#limits = limits;
     this.#events = events;
     this.#budget = budget;
-    this.#reader = new FrameReader(limits.maxPacket);
-    this.address = socket.remoteAddress ?? "unknown";
+    this.#reader = new FrameReader(limits.maxPacket, limits.maxConnectPacket);
+    this.#rate = new PacketRate(limits.maxMessageRate, () => events.monoMs());
+    this.address = peer.address;
+    this.certificateUser = peer.certificateUser;
+    this.#admitted = peer.admitted;
   }
 
   /** Begins to read the socket. Its errors end here: the connection closes. */
@@ -88,6 +122,14 @@ export class GuardedConnection extends Duplex {
       () => this.#cut("connect-timeout", "no complete CONNECT in time"),
       this.#limits.connectTimeoutMs,
     );
+  }
+
+  get isAdmitted(): boolean {
+    return this.#isAdmitted;
+  }
+  admit(): void {
+    this.#isAdmitted = true;
+    this.#admitted?.();
   }
 
   /** The broker took the CONNECT: what the client sent since then may pass. */
@@ -143,6 +185,7 @@ export class GuardedConnection extends Duplex {
   override _destroy(error: Error | null, done: Done): void {
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#slowTimer);
+    clearTimeout(this.#rateTimer);
     for (const size of this.#pendingSizes) this.#budget.used -= size;
     this.#pendingSizes.length = 0;
     this.#pendingBytes = 0;
@@ -209,12 +252,28 @@ export class GuardedConnection extends Duplex {
       return true;
     }
     if (this.#state !== "ready") return false;
-    if (frame.type !== PUBLISH || frame.qos === 0) return true;
-    if (this.#pendingSizes.length > 0 && this.#isFull(frame.size)) return false;
+    if (isAnswer(frame.type)) return true;
+    const isAcknowledged = frame.type === PUBLISH && frame.qos > 0;
+    if (isAcknowledged && this.#pendingSizes.length > 0 && this.#isFull(frame.size)) return false;
+    if (!this.#isInTime()) return false;
+    if (!isAcknowledged) return true;
     this.#pendingSizes.push(frame.size);
     this.#pendingBytes += frame.size;
     this.#budget.used += frame.size;
     return true;
+  }
+
+  #isInTime(): boolean {
+    const waitMs = this.#rate.take();
+    if (waitMs === 0) return true;
+    if (this.#rateTimer === undefined) {
+      this.#events.onThrottled(this);
+      this.#rateTimer = setTimeout(() => {
+        this.#rateTimer = undefined;
+        this.#pump();
+      }, waitMs);
+    }
+    return false;
   }
 
   /** One publish is always let through, so that nobody waits for the others' bytes for ever. */

@@ -4,13 +4,20 @@
  */
 interface Node {
   readonly children: Map<string, Node>;
-  readonly owners: Set<string>;
+  /** Granted QoS by owner. */
+  readonly owners: Map<string, number>;
+}
+
+export interface Match {
+  readonly owner: string;
+  readonly filter: string;
+  readonly qos: number;
 }
 
 export class FilterTree {
   readonly #root: Node = newNode();
 
-  add(filter: string, owner: string): void {
+  add(filter: string, owner: string, qos = 1): void {
     let node = this.#root;
     for (const level of filter.split("/")) {
       let child = node.children.get(level);
@@ -20,7 +27,7 @@ export class FilterTree {
       }
       node = child;
     }
-    node.owners.add(owner);
+    node.owners.set(owner, qos);
   }
 
   remove(filter: string, owner: string): void {
@@ -40,34 +47,46 @@ export class FilterTree {
     }
   }
 
-  /** Each owner once. Wildcards at the root do not match `$` topics [MQTT-4.7.2-1]. */
+  /** Each owner once. */
   match(topic: string): Set<string> {
-    const found = new Set<string>();
+    return new Set(this.find(topic).map(({ owner }) => owner));
+  }
+
+  /** The greatest QoS that each owner was granted. */
+  granted(topic: string): Map<string, number> {
+    const granted = new Map<string, number>();
+    for (const { owner, qos } of this.find(topic)) granted.set(owner, Math.max(qos, granted.get(owner) ?? 0));
+    return granted;
+  }
+
+  /** Every filter of every owner that matches. Wildcards at the root do not match `$` topics [MQTT-4.7.2-1]. */
+  find(topic: string): Match[] {
+    const found: Match[] = [];
     const levels = topic.split("/");
     const wild = !topic.startsWith("$");
-    const visit = (node: Node, index: number) => {
-      const mayBeWild = index > 0 || wild;
+    const take = (node: Node, path: readonly string[]) => {
+      const filter = node.owners.size > 0 ? path.join("/") : "";
+      for (const [owner, qos] of node.owners) found.push({ owner, filter, qos });
+    };
+    const visit = (node: Node, path: readonly string[]) => {
+      const mayBeWild = path.length > 0 || wild;
       const rest = mayBeWild ? node.children.get("#") : undefined;
-      if (rest) addAll(found, rest.owners);
-      const level = levels[index];
+      if (rest) take(rest, [...path, "#"]);
+      const level = levels[path.length];
       if (level === undefined) {
-        addAll(found, node.owners);
+        take(node, path);
         return;
       }
       const same = node.children.get(level);
-      if (same) visit(same, index + 1);
+      if (same) visit(same, [...path, level]);
       const any = mayBeWild ? node.children.get("+") : undefined;
-      if (any) visit(any, index + 1);
+      if (any) visit(any, [...path, "+"]);
     };
-    visit(this.#root, 0);
+    visit(this.#root, []);
     return found;
   }
 }
 
 function newNode(): Node {
-  return { children: new Map(), owners: new Set() };
-}
-
-function addAll(target: Set<string>, owners: ReadonlySet<string>): void {
-  for (const owner of owners) target.add(owner);
+  return { children: new Map(), owners: new Map() };
 }

@@ -87,6 +87,7 @@ class Assembly {
  */
 export class FrameReader {
   readonly #maxPacket: number;
+  readonly #maxConnect: number;
   #connected = false;
   #partial: Assembly | undefined;
   #input: Buffer = EMPTY;
@@ -96,8 +97,10 @@ export class FrameReader {
   #current: Frame | undefined;
   #accepted: Buffer[] = [];
 
-  constructor(maxPacket: number) {
+  /** Bytes of a packet with its header, and of a CONNECT. */
+  constructor(maxPacket: number, maxConnect = maxPacket) {
     this.#maxPacket = maxPacket;
+    this.#maxConnect = maxConnect;
   }
 
   /** @throws FrameFault when the chunk completes a header that is refused. */
@@ -189,7 +192,8 @@ export class FrameReader {
           throw new FrameFault("malformed", "impossible remaining length");
         }
         const size = 1 + index + length;
-        if (size > this.#maxPacket) throw new FrameFault("too-large", "the announced packet is over the limit");
+        if (size > (this.#connected ? this.#maxPacket : this.#maxConnect))
+          throw new FrameFault("too-large", "the announced packet is over the limit");
         return { type: first >> 4, qos: (first >> 1) & 3, size, headerBytes: 1 + index };
       }
     }

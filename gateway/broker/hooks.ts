@@ -1,23 +1,47 @@
 import type { AedesOptions, Client } from "aedes";
+import { messageOf } from "../core/errors.ts";
+import type { BrokerLimits } from "../core/options/broker.ts";
+import type { Admission } from "./admission.ts";
 import { Answers, type Capture, type Publication, type Publisher } from "./capture.ts";
+import type { Stored } from "./capture-lane.ts";
 import { GuardedConnection } from "./connection.ts";
 import type { LogThrottle } from "./log-throttle.ts";
-import { MAX_FILTERS } from "./persistence.ts";
-import { filterFault, isCleanText, isSharedFilter, topicRefusal } from "./topic-rules.ts";
+import { NOT_AUTHORIZED } from "./refusal.ts";
+import type { SessionKeeper } from "./session-keeper.ts";
+import { filterFault, isSharedFilter } from "./topic-rules.ts";
 
 type Hooks = Required<
   Pick<AedesOptions, "preConnect" | "authenticate" | "authorizePublish" | "authorizeSubscribe" | "authorizeForward">
 >;
-type ConnectPacket = Parameters<Hooks["preConnect"]>[1];
+/** Answers a publisher gets once its messages are stored, and once they are kept for the sessions as well. */
+type KeptPublisher = Publisher & { readonly kept: Answers };
 type PublishPacket = Parameters<Hooks["authorizePublish"]>[1];
 
-const IDENTIFIER_REJECTED = 2;
-const NOT_AUTHORIZED = 5;
-const MAX_CLIENT_ID_CHARS = 256;
+/** Takes commands out of what clients publish. */
+export interface CommandIntake {
+  matches(topic: string): boolean;
+  /** Resolves when the client may be told that it arrived. @throws when it may send it again. */
+  take(message: {
+    readonly topic: string;
+    readonly payload: Uint8Array;
+    readonly retain: boolean;
+    readonly from: string;
+    /** Where the sender wants the result too, and by what it knows it (MQTT 5). */
+    readonly responseTopic?: string;
+    readonly correlation?: Uint8Array;
+  }): Promise<void>;
+}
 
 export interface HookParts {
   readonly capture: Capture;
+  /** Its messages are not captured. */
+  readonly commands?: CommandIntake;
+  readonly keeper: SessionKeeper;
+  readonly admission: Admission;
+  readonly limits: BrokerLimits;
   readonly throttle: LogThrottle;
+  /** Something was not granted to a client. */
+  onDenied(what: "publish" | "subscribe" | "deliver" | "will"): void;
   /** While true, nothing new is taken and wills stay unsaid. */
   isStopping(): boolean;
   /** A message was not sent to a client that does not read. */
@@ -26,18 +50,78 @@ export interface HookParts {
 
 /** What this broker lets clients do, as aedes asks for it. Only connections made by `GuardedConnection` are served. */
 export function brokerHooks(parts: HookParts): Hooks {
-  const { capture, throttle } = parts;
-  const publishers = new WeakMap<GuardedConnection, Publisher>();
+  const { capture, keeper, throttle, admission, limits } = parts;
+  const publishers = new WeakMap<GuardedConnection, KeptPublisher>();
 
   const warn = (client: Client, message: string, fields: object): void => {
-    throttle.warn(`${message} ${client.id}`, { clientId: client.id, ...fields }, message);
+    const connection = connectionOf(client);
+    const who = { clientId: shown(client.id), ...(connection && whoIs(connection)) };
+    throttle.warn(`${message} ${client.id}`, { ...who, ...fields }, message);
   };
-  const publisherOf = (client: Client, connection: GuardedConnection): Publisher => {
+  const deny = (client: Client, what: "publish" | "subscribe" | "will", topic: string): string => {
+    const { user } = connectionOf(client) ?? {};
+    const list = what === "subscribe" ? "subscribe" : "publish";
+    const place = user === undefined ? "broker.anonymous" : `the user ${user} in broker.users`;
+    const reason = `it is not granted; see ${list} and deny of ${place}`;
+    parts.onDenied(what);
+    warn(client, `${what} denied`, { [what === "subscribe" ? "filter" : "topic"]: shown(topic), reason });
+    return reason;
+  };
+  const publisherOf = (client: Client, connection: GuardedConnection): KeptPublisher => {
     const known = publishers.get(connection);
     if (known) return known;
-    const publisher = { id: client.id, keepalive: connection.keepalive, answers: new Answers() };
+    const publisher = {
+      id: client.id,
+      keepalive: connection.keepalive,
+      answers: new Answers(),
+      kept: new Answers(),
+    };
     publishers.set(connection, publisher);
     return publisher;
+  };
+
+  /** What is stored is kept for the sessions next; both are on disk before the answer, and answers come in order. */
+  const keeping = (client: Client, publisher: KeptPublisher, packet: PublishPacket, done: Stored): Stored => {
+    const answer = packet.qos > 0 ? publisher.kept.ask(done) : done;
+    return (error) => {
+      const kept = error ? undefined : keeper.admit(client, packet);
+      if (!kept) answer(error);
+      else {
+        kept.then(
+          () => answer(),
+          (failure: unknown) => {
+            const reason = messageOf(failure);
+            warn(client, "a message could not be kept for its receivers, its client is disconnected", { reason });
+            answer(failure instanceof Error ? failure : new Error(reason));
+          },
+        );
+      }
+    };
+  };
+
+  const takeCommand = (
+    commands: CommandIntake,
+    client: Client,
+    publisher: KeptPublisher,
+    packet: PublishPacket,
+    done: Stored,
+  ): void => {
+    if (packet.cmd !== "publish") {
+      warn(client, "a command may not be a last will", { topic: shown(packet.topic) });
+      done(new Error("a command may not be a last will"));
+      return;
+    }
+    const { retain, ...publication } = publicationOf(packet);
+    // What is kept would be delivered again and again.
+    packet.retain = false;
+    const answer = packet.qos > 0 ? publisher.answers.ask(done) : done;
+    commands.take({ ...publication, retain, from: `client ${shown(client.id)}` }).then(
+      () => answer(),
+      (error: unknown) => {
+        warn(client, "a command was not taken, its client is disconnected", { reason: messageOf(error) });
+        answer(error instanceof Error ? error : new Error(messageOf(error)));
+      },
+    );
   };
 
   return {
@@ -47,23 +131,32 @@ export function brokerHooks(parts: HookParts): Hooks {
         callback(new Error("the broker takes no connections now"), false);
         return;
       }
-      connection.keepalive = packet.keepalive ?? 0;
-      const fault = connectFault(packet);
-      if (fault) {
-        connection.refusal = fault.code;
-        throttle.warn(
-          `connect ${fault.reason}`,
-          { address: connection.address, reason: fault.reason },
-          "client refused",
-        );
-      }
+      packet.keepalive = heldKeepalive(packet.keepalive ?? 0, limits);
+      connection.keepalive = packet.keepalive;
+      const { clientId, clean = true, will } = packet;
+      const connect = { clientId, clean, will: will && { topic: will.topic, qos: will.qos } };
+      connection.connect = connect;
+      connection.refusal = admission.judge(connect);
       callback(null, true);
     },
 
-    authenticate(client, _username, _password, callback) {
-      const refusal = connectionOf(client)?.refusal ?? NOT_AUTHORIZED;
-      if (refusal === 0) callback(null, true);
-      else callback(Object.assign(new Error("connection refused"), { returnCode: refusal }), false);
+    authenticate(client, username, password, callback) {
+      const connection = connectionOf(client);
+      const connect = connection?.connect;
+      if (!connection || !connect) {
+        callback(Object.assign(new Error("connection refused"), { returnCode: NOT_AUTHORIZED }), false);
+        return;
+      }
+      const login = { username: username ?? undefined, password: password ?? undefined };
+      const own = { ...connect, clientId: client.id };
+      const decided = connection.refusal
+        ? Promise.resolve(connection.refusal)
+        : admission.admit(connection, own, login, (clientId) => keeper.ownerOf(clientId));
+      void decided.then((refusal) => {
+        admission.tell(connection, client.id, login.username, refusal);
+        if (!refusal) callback(null, true);
+        else callback(Object.assign(new Error("connection refused"), { returnCode: refusal.code }), false);
+      });
     },
 
     authorizePublish(client, packet, callback) {
@@ -84,21 +177,41 @@ export function brokerHooks(parts: HookParts): Hooks {
         done(new Error(refusal));
         return;
       }
+      if (!connection.rights.mayPublish(packet.topic)) {
+        done(new Error(deny(client, isWill ? "will" : "publish", packet.topic)));
+        return;
+      }
       const publisher = publisherOf(client, connection);
-      if (isWill) capture.will(publisher, publicationOf(packet), done);
-      else capture.publish(publisher, publicationOf(packet), done);
+      if (parts.commands?.matches(packet.topic)) {
+        takeCommand(parts.commands, client, publisher, packet, done);
+        return;
+      }
+      const keep = keeping(client, publisher, packet, done);
+      if (isWill) capture.will(publisher, publicationOf(packet), keep);
+      else capture.publish(publisher, publicationOf(packet), keep);
     },
 
     authorizeSubscribe(client, subscription, callback) {
       const { topic } = subscription;
       const connection = connectionOf(client);
-      const fault = filterFault(topic);
+      // What it holds from before may be longer than is allowed now.
+      const isHeld = keeper.holds(client.id, topic);
+      const fault = filterFault(topic, isHeld ? undefined : limits);
       if (!connection || fault !== undefined) {
         warn(client, "subscription refused, its client is disconnected", { filter: shown(topic), reason: fault });
         callback(new Error(fault));
         return;
       }
-      const reason = subscriptionRefusal(connection, topic);
+      if (!connection.rights.maySubscribe(topic)) {
+        deny(client, "subscribe", topic);
+        callback(null, null);
+        return;
+      }
+      const reason = subscriptionRefusal(
+        connection,
+        topic,
+        isHeld ? Number.POSITIVE_INFINITY : limits.maxSubscriptions,
+      );
       if (reason !== undefined) {
         warn(client, "subscription refused", { filter: shown(topic), reason });
         callback(null, null);
@@ -109,10 +222,16 @@ export function brokerHooks(parts: HookParts): Hooks {
     },
 
     authorizeForward(client, packet) {
-      // One that waits for its socket would hold one of the broker's slots per message, and with them everybody else.
-      if (!connectionOf(client)?.isSlow()) return packet;
-      parts.onSlow(client.id);
-      return null;
+      if (connectionOf(client)?.rights.mayRead(packet.topic) !== true) {
+        parts.onDenied("deliver");
+        keeper.deny(client, packet);
+        return null;
+      }
+      return keeper.forward(client, packet, {
+        // One that waits for its socket would hold one of the broker's slots per message, and with them everybody else.
+        isSlow: () => connectionOf(client)?.isSlow() === true,
+        missed: () => parts.onSlow(client.id),
+      });
     },
   };
 }
@@ -121,26 +240,21 @@ export function connectionOf(client: Client): GuardedConnection | undefined {
   return client.conn instanceof GuardedConnection ? client.conn : undefined;
 }
 
-function connectFault(packet: ConnectPacket): { code: number; reason: string } | undefined {
-  const { clientId, clean, will } = packet;
-  if (!isCleanText(clientId)) return { code: IDENTIFIER_REJECTED, reason: "the client id is not valid UTF-8 text" };
-  if (clientId.length > MAX_CLIENT_ID_CHARS) {
-    return { code: IDENTIFIER_REJECTED, reason: `the client id has more than ${MAX_CLIENT_ID_CHARS} characters` };
-  }
-  // [MQTT-3.1.3-8]
-  if (clientId === "" && !clean) {
-    return { code: IDENTIFIER_REJECTED, reason: "a session that is kept needs a client id" };
-  }
-  if (!will) return undefined;
-  if ((will.qos ?? 0) > 2) return { code: NOT_AUTHORIZED, reason: "the QoS of the will is not 0, 1 or 2" };
-  const refusal = topicRefusal(will.topic);
-  return refusal === undefined ? undefined : { code: NOT_AUTHORIZED, reason: `will: ${refusal}` };
+/** Seconds: within the bounds, and with the longest for those that want none. */
+function heldKeepalive(wanted: number, { minKeepalive, maxKeepalive }: BrokerLimits): number {
+  const longest = Math.ceil(maxKeepalive / 1000);
+  return wanted === 0 ? longest : Math.min(longest, Math.max(Math.ceil(minKeepalive / 1000), wanted));
 }
 
-function subscriptionRefusal(connection: GuardedConnection, filter: string): string | undefined {
+function subscriptionRefusal(connection: GuardedConnection, filter: string, most: number): string | undefined {
   if (isSharedFilter(filter)) return "shared subscriptions are MQTT 5, this broker speaks MQTT 3.1.1";
-  if (connection.filters.has(filter) || connection.filters.size < MAX_FILTERS) return undefined;
-  return `a client may hold ${MAX_FILTERS} topic filters`;
+  if (connection.filters.has(filter) || connection.filters.size < most) return undefined;
+  return `a client may hold ${most} topic filters; use wider ones, or raise broker.limits.maxSubscriptions`;
+}
+
+/** For log lines: where it is, and as whom. */
+export function whoIs({ address, user }: GuardedConnection): { address: string; user?: string } {
+  return { address, ...(user !== undefined && { user }) };
 }
 
 function publicationOf(packet: PublishPacket): Publication {

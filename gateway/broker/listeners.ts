@@ -1,56 +1,78 @@
 import { once } from "node:events";
-import { BlockList, createServer, isIP, type Server, type Socket } from "node:net";
+import { createServer, isIP, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { ConfigError, messageOf } from "../core/errors.ts";
-import type { BrokerOptions } from "../core/options/broker.ts";
+import type { BrokerOptions, ListenerOptions } from "../core/options/broker.ts";
+import type { Peer } from "./connection.ts";
+import { isLoopback } from "./loopback.ts";
+import { SecureLayer } from "./secure-layer.ts";
+import { WebLayer } from "./web-layer.ts";
 
 export interface ListenerAddress {
   readonly host: string;
   readonly port: number;
+  /** Absent for plain TCP. */
+  readonly type?: "tls" | "ws" | "wss";
 }
 
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet("127.0.0.0", 8, "ipv4");
-LOOPBACK.addAddress("::1", "ipv6");
+/** Why a connection came to nothing before MQTT began. Also the label of the metric. */
+export type ArrivalFault = "connect-timeout" | "tls" | "web";
+
+export interface Arrivals {
+  /** A TCP connection; false when there is no room. What is let in is told of as closed by its own 'close' event. */
+  enter(socket: Socket): boolean;
+  /** Its client logged in. */
+  admitted(socket: Socket): void;
+  /** MQTT may begin; the rest of the time that it has for its CONNECT, in milliseconds. */
+  accept(stream: Duplex, peer: Peer, leftMs: number): void;
+  /** It was destroyed. */
+  failed(address: string, fault: ArrivalFault, message: string): void;
+  /** The system was told to accept no more. */
+  dropped(): void;
+  monoMs(): number;
+  /** An absolute path for a file of the configuration. */
+  path(file: string): string;
+  log(message: string, fields: object): void;
+}
 
 const KEEPALIVE_MS = 60_000;
+/** Connections that wait to be accepted: beyond it the system lets everybody wait a second. */
+const BACKLOG = 4096;
 
-export function isLoopback(host: string): boolean {
-  if (host.toLowerCase() === "localhost") return true;
-  const family = isIP(host);
-  return family !== 0 && LOOPBACK.check(host, family === 4 ? "ipv4" : "ipv6");
-}
-
-/** @throws ConfigError naming a listener that others than this machine could reach: clients are anonymous. */
+/** @throws ConfigError naming a listener that others than this machine could reach, where clients are anonymous. */
 export function checkListeners(options: BrokerOptions): void {
+  if (options.users.length > 0) return;
   for (const { host, port } of options.listeners) {
     if (!isLoopback(host)) throw notLoopback(host, port);
   }
 }
 
-/** The open TCP listeners of the broker. A refused or failed connection never raises an error here. */
+interface Opened {
+  readonly type: ListenerOptions["type"];
+  readonly server: Server;
+  readonly secure: SecureLayer | undefined;
+  readonly web: WebLayer | undefined;
+}
+
+/** The open listeners of the broker. A refused or failed connection never raises an error here. */
 export class Listeners {
-  readonly #servers: Server[] = [];
+  readonly #opened: Opened[] = [];
 
   get addresses(): ListenerAddress[] {
-    return this.#servers.flatMap((server) => {
+    return this.#opened.flatMap(({ server, type }) => {
       const address = server.address();
-      return address !== null && typeof address === "object" ? [{ host: address.address, port: address.port }] : [];
+      if (address === null || typeof address !== "object") return [];
+      return [{ host: address.address, port: address.port, ...(type !== "tcp" && { type }) }];
     });
   }
 
   /**
    * Opens all of them, or none.
-   * @throws ConfigError naming the one that cannot be opened.
+   * @throws ConfigError naming the one that cannot be opened, or whose certificate cannot be used.
    */
-  async open(options: BrokerOptions, accept: (socket: Socket) => void, onDrop: () => void): Promise<void> {
+  async open(options: BrokerOptions, arrivals: Arrivals): Promise<void> {
     try {
-      for (const { host, port } of options.listeners) {
-        const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }, accept);
-        server.maxConnections = options.limits.maxConnections;
-        server.on("drop", onDrop);
-        this.#servers.push(server);
-        await listen(server, host, port);
-      }
+      for (const listener of options.listeners) await this.#open(listener, options, arrivals);
     } catch (error) {
       await this.close();
       throw error;
@@ -59,14 +81,104 @@ export class Listeners {
 
   /** Accepts no more. Resolves when every connection it accepted is closed: destroy them. Idempotent. */
   async close(): Promise<void> {
-    const closing = this.#servers.splice(0).map((server) => closed(server));
+    const closing = this.#opened.splice(0).map(({ server, secure, web }) => {
+      secure?.close();
+      web?.close();
+      return closed(server);
+    });
     await Promise.all(closing);
+  }
+
+  async #open(listener: ListenerOptions, options: BrokerOptions, arrivals: Arrivals): Promise<void> {
+    const { type, host, port } = listener;
+    const { limits, users } = options;
+    const secure = type === "tls" || type === "wss" ? new SecureLayer(listener, arrivals) : undefined;
+    const web = type === "ws" || type === "wss" ? new WebLayer(listener, limits.maxPacket) : undefined;
+    await secure?.load();
+    const take = (socket: Socket) => arrive(socket, { secure, web, arrivals, timeoutMs: limits.connectTimeout });
+    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }, take);
+    // With room for those that are told to go.
+    server.maxConnections = limits.maxConnections + 100;
+    server.on("drop", () => arrivals.dropped());
+    this.#opened.push({ type, server, secure, web });
+    await listen(server, host, port, users.length > 0);
   }
 }
 
-async function listen(server: Server, host: string, port: number): Promise<void> {
+interface Layers {
+  readonly secure: SecureLayer | undefined;
+  readonly web: WebLayer | undefined;
+  readonly arrivals: Arrivals;
+  readonly timeoutMs: number;
+}
+
+/** From the TCP connection to a stream of MQTT, all of it within the time for CONNECT. */
+function arrive(socket: Socket, { secure, web, arrivals, timeoutMs }: Layers): void {
+  socket.on("error", () => {});
+  const address = addressOf(socket);
+  if (!arrivals.enter(socket)) {
+    socket.destroy();
+    return;
+  }
+  const deadline = arrivals.monoMs() + timeoutMs;
+  let isOver = false;
+  const end = () => {
+    isOver = true;
+    clearTimeout(timer);
+  };
+  const fail = (fault: ArrivalFault, message: string) => {
+    if (isOver) return;
+    end();
+    arrivals.failed(address, fault, message);
+    // What was answered leaves first.
+    if (fault === "web" && !socket.destroyed) socket.destroySoon();
+    else socket.destroy();
+  };
+  const timer = setTimeout(() => fail("connect-timeout", "no complete CONNECT in time"), timeoutMs);
+  socket.once("close", end);
+  const accept = (stream: Duplex, certificateUser: string | undefined) => {
+    if (isOver) {
+      stream.destroy();
+      return;
+    }
+    end();
+    const admitted = () => arrivals.admitted(socket);
+    arrivals.accept(stream, { address, certificateUser, admitted }, Math.max(1, deadline - arrivals.monoMs()));
+  };
+  const upgrade = (stream: Duplex, certificateUser?: string) => {
+    if (!web) accept(stream, certificateUser);
+    else
+      web.take(
+        stream,
+        (made) => accept(made, certificateUser),
+        (message) => fail("web", message),
+      );
+  };
+  if (secure) secure.take(socket, upgrade, (message) => fail("tls", message));
+  else upgrade(socket);
+}
+
+/** IPv4 as such, IPv6 by its network: whoever has one address of it has them all. */
+export function addressOf({ remoteAddress }: Socket): string {
+  if (remoteAddress === undefined) return "unknown";
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(remoteAddress)?.[1];
+  if (mapped !== undefined) return mapped;
+  if (isIP(remoteAddress) !== 6 || isLoopback(remoteAddress)) return remoteAddress;
+  return networkOf(remoteAddress);
+}
+
+function networkOf(address: string): string {
+  const [head = "", tail] = (address.split("%")[0] ?? "").split("::");
+  const left = head === "" ? [] : head.split(":");
+  const right = tail === undefined || tail === "" ? [] : tail.split(":");
+  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
+  const groups = [...left, ...Array.from({ length: Math.max(0, zeros) }, () => "0"), ...right];
+  return `${groups.slice(0, 4).join(":")}::/64`;
+}
+
+async function listen(server: Server, host: string, port: number, hasUsers: boolean): Promise<void> {
   try {
-    server.listen({ host, port });
+    server.listen({ host, port, backlog: BACKLOG });
     await once(server, "listening");
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
@@ -78,13 +190,14 @@ async function listen(server: Server, host: string, port: number): Promise<void>
   // Later errors (out of file descriptors at accept) cost one connection, not the process.
   server.on("error", () => {});
   const address = server.address();
-  if (address !== null && typeof address === "object" && !isLoopback(address.address)) throw notLoopback(host, port);
+  const isOpen = address !== null && typeof address === "object" && !isLoopback(address.address);
+  if (isOpen && !hasUsers) throw notLoopback(host, port);
 }
 
 function notLoopback(host: string, port: number): ConfigError {
   return new ConfigError(
-    `broker.listeners: ${host} port ${port} can be reached from other machines, and without users (not in this ` +
-      "version) every client would be anonymous; set host to 127.0.0.1 or ::1",
+    `broker.listeners: ${host} port ${port} can be reached from other machines, and without broker.users every client ` +
+      "would be anonymous; add users, or set host to 127.0.0.1 or ::1",
   );
 }
 

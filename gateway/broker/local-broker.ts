@@ -1,32 +1,54 @@
 import { randomUUID } from "node:crypto";
-import type { Socket } from "node:net";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { Aedes, type Client } from "aedes";
 import type { Clock } from "../core/clock.ts";
-import { ConfigError } from "../core/errors.ts";
+import { ConfigError, messageOf, NotConnectedError, StorageError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
-import type { Counter, Gauge, Metrics } from "../core/metrics.ts";
+import type { Counter, Metrics } from "../core/metrics.ts";
 import type { BrokerOptions, CaptureOptions } from "../core/options/broker.ts";
 import type { Queue } from "../core/queue.ts";
-import { Capture, type CaptureParts } from "./capture.ts";
-import { type Budget, type ConnectionEvents, GuardedConnection } from "./connection.ts";
-import { Doorman } from "./doorman.ts";
-import { brokerHooks, connectionOf } from "./hooks.ts";
+import { Admission } from "./admission.ts";
+import { Answers, Capture, type CaptureParts } from "./capture.ts";
+import type { GuardedConnection } from "./connection.ts";
+import { Gate } from "./gate.ts";
+import type { Progress } from "./give-way.ts";
+import { brokerHooks, type CommandIntake, connectionOf } from "./hooks.ts";
 import { checkListeners, type ListenerAddress, Listeners } from "./listeners.ts";
 import { LogThrottle } from "./log-throttle.ts";
-import { MemoryPersistence } from "./persistence.ts";
+import { type SessionStatus, Sessions } from "./sessions.ts";
+import { certificateTopic } from "./sparkplug-aware.ts";
+import type { SecretReader } from "./users.ts";
 
 export interface BrokerParts {
   readonly options: BrokerOptions;
   readonly capture: CaptureOptions;
   readonly queue: Pick<Queue, "append" | "refused">;
+  /** Rises with what uplinks get ahead; they are given way to. */
+  readonly progress?: Progress;
+  readonly commands?: CommandIntake;
+  /** Where sessions and retained messages are kept; without it they end with the process. */
+  readonly folder?: string;
+  /** Reads a password hash that is kept in a file or the environment. @throws ConfigError. Nothing can be read when absent. */
+  readonly secret?: SecretReader;
+  /** An absolute path for a file that the configuration names; as it is when absent. */
+  readonly path?: (file: string) => string;
+  /** Milliseconds for which what nobody is told of may wait for its fsync; default 1 s. */
+  readonly syncMs?: number;
   readonly gatewayId: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
 
-export interface BrokerStatus {
+/** A message of the gateway itself, for local clients. */
+export interface LocalMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+}
+
+export interface BrokerStatus extends SessionStatus {
   readonly listening: boolean;
   readonly connections: number;
   /** Connected MQTT clients. */
@@ -41,26 +63,19 @@ export interface BrokerStatus {
   readonly refused: number;
   /** Connections refused or cut by the guard. */
   readonly cut: number;
-  readonly sessions: number;
-  readonly retained: { readonly messages: number; readonly bytes: number };
 }
 
-/** QoS 1 and 2 publishes of one client that may wait for the disk, and their bytes; and the bytes over all clients. */
-export const MAX_PENDING = 50;
-const MAX_PENDING_BYTES = 1024 * 1024;
-const MAX_ALL_PENDING_BYTES = 64 * 1024 * 1024;
-/** Bytes a subscriber may be behind before messages wait for it; after the grace they pass it by, then it is cut. */
-const MAX_UNSENT_BYTES = 256 * 1024;
-const SLOW_GRACE_MS = 250;
-const SLOW_TIMEOUT_MS = 8000;
 const MAX_LIVE = 1000;
 const STOP_MS = 2000;
+const SYNC_MS = 1000;
 
 interface Running {
   readonly aedes: Aedes;
   readonly capture: Capture;
-  readonly persistence: MemoryPersistence;
+  readonly sessions: Sessions;
   readonly listeners: Listeners;
+  /** Of the gateway's own messages. */
+  readonly answers: Answers;
 }
 
 /**
@@ -73,13 +88,10 @@ export class LocalBroker {
   readonly #parts: BrokerParts;
   readonly #log: Logger;
   readonly #throttle: LogThrottle;
-  readonly #doorman: Doorman;
-  readonly #connections = new Set<GuardedConnection>();
-  readonly #budget: Budget = { used: 0, max: MAX_ALL_PENDING_BYTES };
-  readonly #cuts: Counter;
+  readonly #gate: Gate;
+  readonly #admission: Admission;
   readonly #drops: Counter;
-  readonly #gauge: Gauge;
-  #cutCount = 0;
+  readonly #denied: Counter;
   #live = 0;
   #running: Running | undefined;
   #stopping: Promise<void> | undefined;
@@ -88,13 +100,16 @@ export class LocalBroker {
     const { options, log, metrics, clock } = parts;
     this.#parts = parts;
     this.#log = log;
-    this.#throttle = new LogThrottle(log, () => clock.now().monoMs);
-    this.#doorman = new Doorman(options.limits.maxConnections, options.limits.maxConnectionsPerAddress);
-    this.#cuts = metrics.counter("millrace_broker_cut_total", "Local connections refused or cut.", ["reason"]);
+    const monoMs = () => clock.now().monoMs;
+    this.#throttle = new LogThrottle(log, monoMs);
+    const { path = (file: string) => file, secret = noSecret } = parts;
+    const around = { monoMs, log, throttle: this.#throttle, metrics };
+    this.#gate = new Gate({ ...around, limits: options.limits, path });
+    this.#admission = new Admission({ ...around, options, secret });
     this.#drops = metrics.counter("millrace_broker_dropped_total", "Local messages not delivered or not kept.", [
       "reason",
     ]);
-    this.#gauge = metrics.gauge("millrace_broker_connections", "Local connections.");
+    this.#denied = metrics.counter("millrace_broker_denied_total", "What was not granted to local clients.", ["what"]);
   }
 
   /**
@@ -107,19 +122,36 @@ export class LocalBroker {
     const { options } = this.#parts;
     checkListeners(options);
     const running = this.#build();
-    await running.aedes.listen();
+    await running.sessions.open();
     try {
+      await running.aedes.listen();
       await running.listeners.open(
         options,
-        (socket) => this.#accept(running, socket),
-        () => this.#countCut("connections"),
+        this.#gate.arrivals(
+          (connection) => running.aedes.handle(connection),
+          () => this.#isStopping,
+        ),
       );
     } catch (error) {
       await closed(running.aedes);
+      await running.sessions.close();
       throw error;
     }
     this.#running = running;
-    this.#log.info({ listeners: this.addresses() }, "broker listens");
+    this.#log.info({ listeners: this.addresses(), users: options.users.length }, "broker listens");
+    for (const { user, fault } of this.#admission.faults()) {
+      this.#log.error({ user, reason: messageOf(fault) }, "the password hash of a user cannot be read");
+    }
+  }
+
+  /**
+   * Replaces the users while it runs. Rights change at once, for subscriptions there are already too; whose user is gone or has
+   * another password is disconnected.
+   */
+  setUsers(users: BrokerOptions["users"]): void {
+    for (const connection of this.#admission.replaceUsers(users)) {
+      this.#gate.cut(connection, "user-changed", "its user was changed or removed");
+    }
   }
 
   /**
@@ -159,6 +191,34 @@ export class LocalBroker {
     }
   }
 
+  /**
+   * Gives local subscribers a message, those of kept sessions too: it waits for them. Resolves when it is on disk for them
+   * and, if it is retained, for all who come later. Never captured. Messages come in the order of the calls.
+   * @throws StorageError when it cannot be kept, or NotConnectedError when the broker is not started: publish it again.
+   */
+  async publish({ topic, payload, qos, retain }: LocalMessage): Promise<void> {
+    const running = this.#running;
+    if (!running || this.#isStopping) throw new NotConnectedError("the local broker is not started");
+    const packet = { cmd: "publish" as const, topic, payload: Buffer.from(payload), qos, retain, dup: false };
+    await new Promise<void>((resolve, reject) => {
+      const answer = running.answers.ask((error) => {
+        if (error) {
+          reject(error);
+          return;
+        }
+        running.aedes.publish(packet, (failure) => {
+          if (failure) reject(failure);
+          else resolve();
+        });
+      });
+      const kept = running.sessions.keeper.admit(undefined, packet) ?? Promise.resolve();
+      kept.then(
+        () => answer(),
+        (error: unknown) => answer(error instanceof Error ? error : new StorageError(messageOf(error))),
+      );
+    });
+  }
+
   /** The actual address of each listener, in the order of the configuration; empty when not started. */
   addresses(): readonly ListenerAddress[] {
     return this.#running?.listeners.addresses ?? [];
@@ -167,20 +227,20 @@ export class LocalBroker {
   status(): BrokerStatus {
     const running = this.#running;
     let pending = 0;
-    for (const connection of this.#connections) pending += connection.pending;
+    for (const connection of this.#gate.connections) pending += connection.pending;
     return {
       listening: running !== undefined && !this.#isStopping,
-      connections: this.#connections.size,
+      connections: this.#gate.connections.size,
       clients: running?.aedes.connectedClients ?? 0,
       pending,
       holding: running?.capture.holding ?? false,
       ...(running?.capture.counts ?? { captured: 0, shed: 0, refused: 0 }),
-      cut: this.#cutCount,
-      sessions: running?.persistence.sessions ?? 0,
-      retained: {
-        messages: running?.persistence.retained.size ?? 0,
-        bytes: running?.persistence.retained.bytes ?? 0,
-      },
+      cut: this.#gate.cuts,
+      ...(running?.sessions.status() ?? {
+        sessions: 0,
+        kept: { messages: 0, bytes: 0, dropped: 0 },
+        retained: { messages: 0, bytes: 0 },
+      }),
     };
   }
 
@@ -189,29 +249,43 @@ export class LocalBroker {
   }
 
   #build(): Running {
-    const { options, capture: rules, queue, clock, metrics, gatewayId } = this.#parts;
-    const capture = captureOf({ rules, queue, clock, log: this.#log, throttle: this.#throttle, metrics });
-    const persistence = new MemoryPersistence({
+    const { options, capture: rules, queue, progress, commands, clock, metrics, gatewayId } = this.#parts;
+    const { limits } = options;
+    const { log } = this.#parts;
+    const capture = captureOf({
+      rules,
+      queue,
+      topicLimits: limits,
+      progress,
+      clock,
+      log,
+      throttle: this.#throttle,
+      metrics,
+    });
+    const sessions = new Sessions({
+      ...this.#parts,
+      syncMs: this.#parts.syncMs ?? SYNC_MS,
       onReleased: (clientId, packetId) => capture.once.release(clientId, packetId),
       onForgotten: (clientId) => capture.once.forget(clientId),
-      onDropped: (kind, clientId) => {
-        this.#drops.inc({ reason: kind });
-        this.#throttle.warn(`dropped ${kind}`, { kind, clientId }, "the broker's memory for clients is full");
-      },
     });
     const aedes = new Aedes({
       // Random: with a fixed one, numbers of an earlier life would be taken for duplicates.
       id: `${gatewayId}-${randomUUID()}`,
-      persistence,
+      persistence: sessions.persistence,
       // A slot is held by each message that waits for a subscriber's socket: more slots than subscribers.
-      concurrency: options.limits.maxConnections + 100,
+      concurrency: limits.maxConnections + 100,
       queueLimit: 1000,
-      connectTimeout: options.limits.connectTimeout,
-      drainTimeout: SLOW_TIMEOUT_MS,
-      maxInflightInbound: 100,
+      connectTimeout: limits.connectTimeout,
+      drainTimeout: limits.slowTimeout,
+      maxInflightInbound: limits.maxInflight,
       ...brokerHooks({
         capture,
+        keeper: sessions.keeper,
+        ...(commands === undefined ? {} : { commands }),
+        admission: this.#admission,
+        limits,
         throttle: this.#throttle,
+        onDenied: (what) => this.#denied.inc({ what }),
         isStopping: () => this.#isStopping,
         onSlow: (clientId) => {
           this.#drops.inc({ reason: "slow" });
@@ -219,72 +293,38 @@ export class LocalBroker {
         },
       }),
     });
-    this.#listenTo(aedes);
-    return { aedes, capture, persistence, listeners: new Listeners() };
+    this.#listenTo(aedes, sessions);
+    return { aedes, capture, sessions, listeners: new Listeners(), answers: new Answers() };
   }
 
-  #listenTo(aedes: Aedes): void {
+  #listenTo(aedes: Aedes, { keeper }: Sessions): void {
+    aedes.on("client", (client) => {
+      if (!client.clean) keeper.joined(client.id, connectionOf(client)?.user);
+    });
+    aedes.on("clientDisconnect", (client) => {
+      if (!client.clean) keeper.left(client.id);
+    });
     aedes.on("clientReady", (client) => connectionOf(client)?.ready());
     aedes.on("clientError", (client, error) => this.#lost(client, error));
     aedes.on("connectionError", (client, error) => this.#lost(client, error));
+    aedes.on("publish", ({ topic, payload }, client) => {
+      const certificate = client === null ? undefined : certificateTopic(topic);
+      if (certificate !== undefined) this.#keepBirth(certificate, Buffer.from(payload));
+    });
     aedes.on("unsubscribe", (filters, client) => {
       for (const filter of filters) connectionOf(client)?.filters.delete(filter);
     });
     aedes.addListener("error", (error: Error) => this.#log.error({ err: error }, "broker error"));
   }
 
+  #keepBirth(topic: string, payload: Buffer): void {
+    this.publish({ topic, payload, qos: 0, retain: true }).catch((error: unknown) => {
+      this.#throttle.warn("birth", { topic, reason: messageOf(error) }, "a Sparkplug birth could not be kept");
+    });
+  }
+
   #lost(client: Client, error: Error): void {
     this.#log.debug({ clientId: client.id, reason: error.message }, "client lost");
-  }
-
-  #accept(running: Running, socket: Socket): void {
-    const address = socket.remoteAddress ?? "unknown";
-    const refusal = this.#isStopping ? "stopping" : this.#doorman.enter(address);
-    if (refusal !== undefined) {
-      socket.on("error", () => {});
-      socket.destroy();
-      this.#countCut(refusal);
-      this.#throttle.warn(refusal, { address, reason: refusal }, "connection refused, there are too many");
-      return;
-    }
-    const { maxPacket, connectTimeout } = this.#parts.options.limits;
-    const limits = {
-      maxPacket,
-      connectTimeoutMs: connectTimeout,
-      maxPending: MAX_PENDING,
-      maxPendingBytes: MAX_PENDING_BYTES,
-      maxUnsentBytes: MAX_UNSENT_BYTES,
-      graceMs: SLOW_GRACE_MS,
-      slowTimeoutMs: SLOW_TIMEOUT_MS,
-    };
-    const connection = new GuardedConnection(socket, limits, this.#budget, this.#eventsOf(running));
-    this.#connections.add(connection);
-    this.#gauge.set(this.#connections.size);
-    connection.once("close", () => {
-      this.#connections.delete(connection);
-      this.#gauge.set(this.#connections.size);
-      this.#doorman.leave(address);
-    });
-    connection.open();
-  }
-
-  #eventsOf(running: Running): ConnectionEvents {
-    return {
-      onConnect: (connection) => running.aedes.handle(connection),
-      onCut: (connection, reason, message) => {
-        this.#countCut(reason);
-        this.#throttle.warn(
-          `cut ${reason}`,
-          { address: connection.address, reason, detail: message },
-          "connection cut",
-        );
-      },
-    };
-  }
-
-  #countCut(reason: string): void {
-    this.#cutCount += 1;
-    this.#cuts.inc({ reason });
   }
 
   async #stop(running: Running): Promise<void> {
@@ -294,14 +334,20 @@ export class LocalBroker {
     patience.abort();
     // The acknowledgements of what was just stored leave at the end of this turn.
     await turn();
-    const gone = [...this.#connections].map((connection) => closedConnection(connection));
+    const gone = [...this.#gate.connections].map((connection) => closedConnection(connection));
     await closed(running.aedes);
-    for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#gate.connections) connection.destroy();
     await Promise.all(gone);
     await unlisten;
+    await this.#admission.end();
+    await running.sessions.close();
     this.#live = 0;
     this.#log.info({}, "broker stopped");
   }
+}
+
+function noSecret(): never {
+  throw new ConfigError("there is nothing to read it with");
 }
 
 function captureOf(parts: CaptureParts): Capture {

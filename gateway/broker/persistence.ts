@@ -1,224 +1,221 @@
 import { Readable } from "node:stream";
-import { FilterTree } from "./filter-tree.ts";
-import { RetainedStore } from "./retained.ts";
-import { MAX_OFFLINE_BYTES, Session, type StoredPacket, type Tally } from "./session.ts";
-import { filterFault, isSharedFilter } from "./topic-rules.ts";
+import { GuardedConnection } from "./connection.ts";
+import { packetOf } from "./drain.ts";
+import type { StoredPacket, SubscriptionRef } from "./session.ts";
+import type { ClientRef, Publish, Receiver, SessionKeeper } from "./session-keeper.ts";
+import { isKeepable } from "./session-store.ts";
+import { type WillPacket, WillStore } from "./wills.ts";
 
-export const MAX_SESSIONS = 1000;
-/** Topic filters one client may hold. */
-export const MAX_FILTERS = 500;
-const MAX_ALL_OFFLINE_BYTES = 64 * MAX_OFFLINE_BYTES;
-
-interface ClientRef {
-  readonly id: string;
-}
-interface SubscriptionRef {
-  readonly topic: string;
-  readonly qos: number;
-}
 interface BrokerRef {
   readonly id: string;
-  /** By client id; without a prototype. */
-  readonly clients: Readonly<Record<string, unknown>>;
 }
-interface WillPacket {
-  brokerId?: string;
-  clientId?: string;
+interface Owner {
+  readonly clientId: string;
 }
 
-export interface PersistenceEvents {
-  /** PUBREL was received. */
-  onReleased(clientId: string, packetId: number): void;
-  /** The session of a client is over. */
-  onForgotten(clientId: string): void;
-  onDropped(kind: "offline" | "retained" | "session", clientId: string | undefined): void;
-}
+/** The port through which aedes keeps its sessions and retained messages; what it promises is that of the keeper. */
+export class SessionPersistence {
+  readonly #keeper: SessionKeeper;
+  readonly #onReleased: (clientId: string, packetId: number) => void;
+  readonly #onForgotten: (clientId: string) => void;
+  readonly #wills = new WillStore();
+  readonly #pending = new WeakMap<readonly SubscriptionRef[], { clientId: string; done: Promise<void> }>();
+  /** Set by `setup`. */
+  broker: BrokerRef | undefined;
 
-/**
- * Sessions and retained messages in memory, every part of it bounded: what aedes keeps through its persistence port.
- * What a session has no room for is not kept for it, but still sent while its client is connected.
- */
-export class MemoryPersistence {
-  readonly #events: PersistenceEvents;
-  readonly #sessions = new Map<string, Session>();
-  readonly #tree = new FilterTree();
-  readonly #wills = new Map<string, WillPacket>();
-  readonly #kept = new WeakSet<readonly SubscriptionRef[]>();
-  readonly #offline: Tally = { bytes: 0 };
-  readonly retained = new RetainedStore();
-  #broker: BrokerRef | undefined;
-
-  constructor(events: PersistenceEvents) {
-    this.#events = events;
-  }
-
-  get sessions(): number {
-    return this.#sessions.size;
+  /** `onReleased`: PUBREL was received. `onForgotten`: the session of a client is over. */
+  constructor(
+    keeper: SessionKeeper,
+    onReleased: (clientId: string, packetId: number) => void,
+    onForgotten: (clientId: string) => void,
+  ) {
+    this.#keeper = keeper;
+    this.#onReleased = onReleased;
+    this.#onForgotten = onForgotten;
   }
 
   /** aedes insists on an async function here. */
   async setup(broker: BrokerRef): Promise<void> {
-    this.#broker = broker;
+    this.broker = broker;
     await Promise.resolve();
   }
 
-  storeRetained(packet: StoredPacket): Promise<void> {
-    const { topic = "", qos = 0 } = packet;
-    const payload = packet.payload ?? "";
-    const bytes = typeof payload === "string" ? Buffer.from(payload) : payload;
-    if (!this.retained.set(topic, bytes, qos)) this.#events.onDropped("retained", undefined);
+  destroy(): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** Only of what was not admitted: the keeper has the others already. */
+  async storeRetained(packet: StoredPacket): Promise<void> {
+    const { topic = "", qos = 0, payload = "" } = packet;
+    await this.#keeper.retain({ ...packet, topic, qos, payload: Buffer.from(payload) });
+  }
+
+  createRetainedStream(filter: string): Readable {
+    return this.createRetainedStreamCombi([filter]);
   }
 
   createRetainedStreamCombi(filters: readonly string[]): Readable {
-    return Readable.from(this.retained.match(filters.filter((filter) => isKeepable(filter))));
+    return Readable.from(this.#keeper.store.retained.match(filters.filter((filter) => isKeepable(filter))));
   }
 
   /** Called by aedes once per filter of a SUBSCRIBE, each time with all of them, denied ones too. */
-  addSubscriptions(client: ClientRef, subscriptions: readonly SubscriptionRef[]): Promise<void> {
-    if (this.#kept.has(subscriptions)) return Promise.resolve();
-    this.#kept.add(subscriptions);
-    const session = this.#open(client.id);
-    for (const { topic, qos } of subscriptions) {
-      const known = session.subscriptions.has(topic);
-      if (!isKeepable(topic) || (!known && session.subscriptions.size >= MAX_FILTERS)) continue;
-      session.subscriptions.set(topic, qos);
-      if (qos > 0) this.#tree.add(topic, client.id);
-      else this.#tree.remove(topic, client.id);
-    }
-    return Promise.resolve();
+  addSubscriptions(client: Receiver, subscriptions: readonly SubscriptionRef[]): Promise<void> {
+    const known = this.#pending.get(subscriptions);
+    if (known?.clientId === client.id) return known.done;
+    this.#keeper.open(client.id);
+    const { store } = this.#keeper;
+    const rights = client.conn instanceof GuardedConnection ? client.conn.rights : undefined;
+    const granted = subscriptions.filter(({ topic }) => rights?.maySubscribe(topic) !== false);
+    const filters = store.subscribe(client.id, granted, store.limits.maxFilters);
+    const user = this.#keeper.ownerOf(client.id);
+    const line = { k: "subscribed" as const, c: client.id, filters, ...(user !== undefined && { user }) };
+    const done = filters.length > 0 ? this.#keeper.tell(line) : Promise.resolve();
+    this.#pending.set(subscriptions, { clientId: client.id, done });
+    return done;
   }
 
-  removeSubscriptions(client: ClientRef, filters: readonly string[]): Promise<void> {
-    const session = this.#sessions.get(client.id);
-    for (const filter of filters) {
-      if (session?.subscriptions.delete(filter)) this.#tree.remove(filter, client.id);
-    }
-    return Promise.resolve();
+  async removeSubscriptions(client: ClientRef, filters: readonly string[]): Promise<void> {
+    const known = this.#keeper.store.unsubscribe(client.id, filters);
+    if (known.length > 0) await this.#keeper.tell({ k: "unsubscribed", c: client.id, filters: known });
   }
 
   subscriptionsByClient(client: ClientRef): Promise<SubscriptionRef[]> {
-    const session = this.#open(client.id);
-    this.#sessions.delete(client.id);
-    this.#sessions.set(client.id, session);
-    return Promise.resolve([...session.subscriptions].map(([topic, qos]) => ({ topic, qos })));
+    const { sessions } = this.#keeper.store;
+    const session = this.#keeper.open(client.id);
+    // The last of the map was connected last.
+    sessions.delete(client.id);
+    sessions.set(client.id, session);
+    return Promise.resolve(Array.from(session.subscriptions.values(), (subscription) => ({ ...subscription })));
   }
 
-  subscriptionsByTopic(topic: string): Promise<{ clientId: string; topic: string }[]> {
-    return Promise.resolve([...this.#tree.match(topic)].map((clientId) => ({ clientId, topic })));
+  subscriptionsByTopic(topic: string): Promise<(SubscriptionRef & Owner)[]> {
+    const { tree, sessions } = this.#keeper.store;
+    const found = tree.find(topic).map(({ owner, filter, qos }) => {
+      const subscription = sessions.get(owner)?.subscriptions.get(filter);
+      return { ...subscription, clientId: owner, topic: filter, qos };
+    });
+    return Promise.resolve(found);
+  }
+
+  getClientList(filter: string): Readable {
+    const subscribed = [...this.#keeper.store.sessions].filter(([, session]) => session.subscriptions.has(filter));
+    return Readable.from(subscribed.map(([clientId]) => clientId));
+  }
+
+  /** Subscriptions that messages wait for, and clients that have any. */
+  countOffline(): Promise<{ subsCount: number; clientsCount: number }> {
+    let subsCount = 0;
+    let clientsCount = 0;
+    for (const { subscriptions } of this.#keeper.store.sessions.values()) {
+      if (subscriptions.size > 0) clientsCount++;
+      for (const { qos } of subscriptions.values()) if (qos > 0) subsCount++;
+    }
+    return Promise.resolve({ subsCount, clientsCount });
   }
 
   /** A clean session begins: whatever there was of an old one is gone [MQTT-3.1.2-6]. */
-  cleanSubscriptions(client: ClientRef): Promise<void> {
-    this.#end(client.id);
-    return Promise.resolve();
+  async cleanSubscriptions(client: ClientRef): Promise<void> {
+    if (this.#keeper.end(client.id)) await this.#keeper.tell({ k: "ended", c: client.id });
   }
 
-  outgoingEnqueue(subscription: { readonly clientId: string }, packet: StoredPacket): Promise<void> {
-    return this.outgoingEnqueueCombi([subscription], packet);
+  outgoingEnqueue(owner: Owner, packet: Publish): Promise<void> {
+    return this.outgoingEnqueueCombi([owner], packet);
   }
 
-  outgoingEnqueueCombi(subscriptions: readonly { readonly clientId: string }[], packet: StoredPacket): Promise<void> {
-    if (subscriptions.length === 0) return Promise.resolve();
-    const payload = Buffer.from(packet.payload ?? "");
-    for (const { clientId } of subscriptions) {
-      const session = this.#sessions.get(clientId);
-      if (!session) continue;
-      const hasRoom = this.#offline.bytes < MAX_ALL_OFFLINE_BYTES;
-      // [MQTT-3.3.1-9]: it is a live message for this subscription, whenever it arrives.
-      if (!hasRoom || !session.enqueue({ ...packet, payload, retain: false }))
-        this.#events.onDropped("offline", clientId);
+  outgoingEnqueueCombi(owners: readonly Owner[], packet: Publish): Promise<void> {
+    return this.#keeper.enqueue(new Set(owners.map(({ clientId }) => clientId)), packet);
+  }
+
+  /** A message was given its packet identifier, or the client has it and is owed its PUBREL. */
+  async outgoingUpdate(client: Receiver, packet: StoredPacket): Promise<void> {
+    const session = this.#keeper.store.sessions.get(client.id);
+    const { messageId } = packet;
+    const owed = session?.byBroker(packet) ?? session?.byPacketId(messageId);
+    if (!session || !owed || messageId === undefined) return;
+    const { number } = owed.message;
+    this.#keeper.sent(client, number);
+    if (packet.cmd !== "pubrel") {
+      if (owed.packetId === messageId) return;
+      session.number(owed, messageId);
+      this.#keeper.note({ k: "numbered", c: client.id, number, id: messageId });
+    } else if (!owed.received) {
+      session.receive(owed);
+      // The client gives its identifier free with PUBREL: a PUBLISH after that would be a new message to it.
+      await this.#keeper.tell({ k: "received", c: client.id, number });
     }
-    return Promise.resolve();
-  }
-
-  outgoingUpdate(client: ClientRef, packet: StoredPacket): Promise<void> {
-    this.#sessions.get(client.id)?.update(packet);
-    return Promise.resolve();
   }
 
   outgoingClearMessageId(client: ClientRef, packet: StoredPacket): Promise<StoredPacket | undefined> {
-    return Promise.resolve(this.#sessions.get(client.id)?.clear(packet.messageId));
+    const session = this.#keeper.store.sessions.get(client.id);
+    const owed = session?.byPacketId(packet.messageId);
+    if (!session || !owed) return Promise.resolve(undefined);
+    const { number } = owed.message;
+    session.settle(number);
+    this.#keeper.note({ k: "settled", c: client.id, numbers: [number] });
+    return Promise.resolve(packetOf(owed, false));
   }
 
   outgoingStream(client: ClientRef): Readable {
-    return Readable.from(this.#sessions.get(client.id)?.outgoing() ?? []);
+    const { sessions } = this.#keeper.store;
+    const session = sessions.get(client.id);
+    if (!session) return Readable.from([]);
+    return Readable.from(this.#keeper.drainOf(client).hand(session, () => sessions.get(client.id) === session));
   }
 
   incomingStorePacket(client: ClientRef, packet: StoredPacket): Promise<void> {
-    const { messageId = 0 } = packet;
-    // Only its presence is ever asked for: the message itself goes on at once.
-    this.#open(client.id).incoming.set(messageId, { cmd: "publish", messageId });
+    this.#keeper.incoming.set(client.id, packet);
     return Promise.resolve();
   }
 
+  /** Rejects when the message is new. */
   incomingGetPacket(client: ClientRef, packet: StoredPacket): Promise<StoredPacket> {
-    const found = this.#sessions.get(client.id)?.incoming.get(packet.messageId ?? 0);
-    return found ? Promise.resolve(found) : Promise.reject(new Error("no such packet"));
-  }
-
-  incomingDelPacket(client: ClientRef, packet: StoredPacket): Promise<void> {
     const { messageId = 0 } = packet;
-    this.#events.onReleased(client.id, messageId);
-    const found = this.#sessions.get(client.id)?.incoming.delete(messageId);
-    return found ? Promise.resolve() : Promise.reject(new Error("no such packet"));
+    const isKnown =
+      !this.#keeper.isFirst(packet) && this.#keeper.store.sessions.get(client.id)?.incoming.has(messageId);
+    const found = this.#keeper.incoming.get(client.id, messageId);
+    if (found || isKnown) return Promise.resolve({ cmd: "publish", messageId, ...found });
+    return Promise.reject(new Error("no such packet"));
   }
 
-  cleanIncoming(client: ClientRef): Promise<void> {
-    this.#events.onForgotten(client.id);
-    const session = this.#sessions.get(client.id);
+  /** PUBREL. The client uses the identifier for another message as soon as it is told. */
+  async incomingDelPacket(client: ClientRef, packet: StoredPacket): Promise<void> {
+    const { messageId = 0 } = packet;
+    this.#onReleased(client.id, messageId);
+    const wasHere = this.#keeper.incoming.delete(client.id, messageId);
+    const wasKept = this.#keeper.store.sessions.get(client.id)?.incoming.delete(messageId) === true;
+    if (wasKept) await this.#keeper.tell({ k: "released", c: client.id, id: messageId });
+    else if (!wasHere) throw new Error("no such packet");
+  }
+
+  /** A clean session is over. Also called for whoever was refused: the session may be somebody else's. */
+  async cleanIncoming(client: Receiver): Promise<void> {
+    if (client.conn instanceof GuardedConnection && !client.conn.isAdmitted) return;
+    this.#onForgotten(client.id);
+    this.#keeper.incoming.forget(client.id);
+    const session = this.#keeper.store.sessions.get(client.id);
+    const released = [...(session?.incoming.keys() ?? [])];
     session?.incoming.clear();
-    if (session?.isEmpty) this.#end(client.id);
-    return Promise.resolve();
+    for (const id of released) this.#keeper.note({ k: "released", c: client.id, id });
+    if (session?.isEmpty) this.#keeper.end(client.id);
+    await Promise.resolve();
   }
 
   putWill(client: ClientRef, packet: WillPacket): Promise<void> {
-    if (this.#broker) packet.brokerId = this.#broker.id;
+    if (this.broker) packet.brokerId = this.broker.id;
     packet.clientId = client.id;
     this.#wills.set(client.id, packet);
     return Promise.resolve();
   }
 
+  getWill(client: ClientRef): Promise<WillPacket | undefined> {
+    return Promise.resolve(this.#wills.get(client.id));
+  }
+
   delWill(client: ClientRef): Promise<WillPacket | undefined> {
-    const will = this.#wills.get(client.id);
-    this.#wills.delete(client.id);
-    return Promise.resolve(will);
+    return Promise.resolve(this.#wills.delete(client.id));
   }
 
-  /** Wills of brokers that died: there is only this one, and its wills end with its memory. */
-  streamWill(): Readable {
-    return Readable.from([]);
+  streamWill(living: object = {}): Readable {
+    return Readable.from(this.#wills.orphans(living));
   }
-
-  #open(clientId: string): Session {
-    const known = this.#sessions.get(clientId);
-    if (known) return known;
-    if (this.#sessions.size >= MAX_SESSIONS) this.#evict();
-    const session = new Session(this.#offline);
-    this.#sessions.set(clientId, session);
-    return session;
-  }
-
-  /** The session that was connected longest ago, of those without a connection. */
-  #evict(): void {
-    for (const clientId of this.#sessions.keys()) {
-      if (this.#broker?.clients[clientId] !== undefined) continue;
-      this.#end(clientId);
-      this.#events.onForgotten(clientId);
-      this.#events.onDropped("session", clientId);
-      return;
-    }
-  }
-
-  #end(clientId: string): void {
-    const session = this.#sessions.get(clientId);
-    if (!session) return;
-    for (const filter of session.subscriptions.keys()) this.#tree.remove(filter, clientId);
-    this.#sessions.delete(clientId);
-    session.end();
-  }
-}
-
-function isKeepable(filter: string): boolean {
-  return !isSharedFilter(filter) && filterFault(filter) === undefined;
 }

@@ -1,24 +1,29 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { topicMatches } from "../core/selector.ts";
 
-export const MAX_RETAINED = 10_000;
-export const MAX_RETAINED_BYTES = 16 * 1024 * 1024;
 const SCAN_PER_TURN = 500;
 
-/** What is kept of a message. The payload is a copy of its own: one of the socket's would keep its whole chunk alive. */
-export interface StoredMessage {
-  readonly cmd: "publish";
+/** A retained message as the broker gave it. The payload is nobody else's. */
+export interface Retained {
   readonly topic: string;
-  readonly payload: Buffer;
+  readonly payload: Buffer | string;
   readonly qos: number;
-  readonly retain: boolean;
-  readonly dup: boolean;
+}
+
+export interface RetainedBounds {
+  readonly maxMessages: number;
+  readonly maxBytes: number;
 }
 
 /** Retained messages, in memory, bounded in number and bytes: what is beyond is forwarded but not retained. */
-export class RetainedStore {
-  readonly #messages = new Map<string, StoredMessage>();
+export class RetainedStore<T extends Retained> {
+  readonly #bounds: RetainedBounds;
+  readonly #messages = new Map<string, T>();
   #bytes = 0;
+
+  constructor(bounds: RetainedBounds) {
+    this.#bounds = bounds;
+  }
 
   get size(): number {
     return this.#messages.size;
@@ -28,23 +33,28 @@ export class RetainedStore {
   }
 
   /** An empty payload removes [MQTT-3.3.1-10]. False when there is no room; then the old message is gone too. */
-  set(topic: string, payload: Uint8Array, qos: number): boolean {
+  set(message: T): boolean {
+    const { topic, payload } = message;
     const old = this.#messages.get(topic);
     if (old) {
       this.#messages.delete(topic);
-      this.#bytes -= sizeOf(topic, old.payload);
+      this.#bytes -= sizeOf(old);
     }
     if (payload.length === 0) return true;
-    const size = sizeOf(topic, payload);
-    if (this.#messages.size >= MAX_RETAINED || this.#bytes + size > MAX_RETAINED_BYTES) return false;
+    const size = sizeOf(message);
+    const { maxMessages, maxBytes } = this.#bounds;
+    if (this.#messages.size >= maxMessages || this.#bytes + size > maxBytes) return false;
     this.#bytes += size;
-    const message = { cmd: "publish", topic, payload: Buffer.from(payload), qos, retain: true, dup: false } as const;
     this.#messages.set(topic, message);
     return true;
   }
 
+  all(): IterableIterator<T> {
+    return this.#messages.values();
+  }
+
   /** What matches, filter by filter; gives other work its turn while it looks. */
-  async *match(filters: readonly string[]): AsyncGenerator<StoredMessage> {
+  async *match(filters: readonly string[]): AsyncGenerator<T> {
     for (const filter of filters) {
       if (!/[+#]/.test(filter)) {
         const message = this.#messages.get(filter);
@@ -61,6 +71,6 @@ export class RetainedStore {
   }
 }
 
-function sizeOf(topic: string, payload: Uint8Array): number {
+function sizeOf({ topic, payload }: Retained): number {
   return topic.length + payload.length;
 }

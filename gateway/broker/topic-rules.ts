@@ -1,6 +1,6 @@
 import type { CaptureOptions } from "../core/options/broker.ts";
 import type { StreamName } from "../core/record.ts";
-import { checkTopic, checkTopicFilter, selectorOf } from "../core/selector.ts";
+import { checkTopic, checkTopicFilter, isReservedTopic, selectorOf } from "../core/selector.ts";
 
 /** What is to be done with a message of a topic. */
 export interface TopicJudgement {
@@ -21,19 +21,32 @@ export function isCleanText(text: string): boolean {
   return !text.includes("\0") && !text.includes("\uFFFD");
 }
 
+/** How long topics and filters of clients may be. */
+export interface TopicLimits {
+  readonly maxTopicLevels: number;
+  readonly maxTopicBytes: number;
+}
+const WIDEST: TopicLimits = { maxTopicLevels: MAX_LEVELS, maxTopicBytes: 65_535 };
+
 /** Why `topic` may not be published by a client; undefined when it may. */
-export function topicRefusal(topic: string): string | undefined {
-  if (topic.startsWith("$")) return "topics that begin with $ are reserved [MQTT-4.7.2-1]";
+export function topicRefusal(topic: string, limits = WIDEST): string | undefined {
+  if (isReservedTopic(topic)) return `topics of ${topic.split("/", 1)[0]} are reserved [MQTT-4.7.2-1]`;
   if (!isCleanText(topic)) return "the topic is not valid UTF-8 text";
-  if (topic.split("/", MAX_LEVELS + 1).length > MAX_LEVELS) return `the topic has more than ${MAX_LEVELS} levels`;
-  return faultOf(() => checkTopic(topic));
+  return sizeFault("topic", topic, limits) ?? faultOf(() => checkTopic(topic));
 }
 
 /** Why `filter` is a protocol error; undefined when it is a valid topic filter. */
-export function filterFault(filter: string): string | undefined {
+export function filterFault(filter: string, limits = WIDEST): string | undefined {
   if (!isCleanText(filter)) return "the topic filter is not valid UTF-8 text";
-  if (filter.split("/", MAX_LEVELS + 1).length > MAX_LEVELS) return `the filter has more than ${MAX_LEVELS} levels`;
-  return faultOf(() => checkTopicFilter(filter));
+  return sizeFault("filter", filter, limits) ?? faultOf(() => checkTopicFilter(filter));
+}
+
+function sizeFault(what: string, text: string, { maxTopicLevels, maxTopicBytes }: TopicLimits): string | undefined {
+  if (text.split("/", maxTopicLevels + 1).length > maxTopicLevels) {
+    return `the ${what} has more than ${maxTopicLevels} levels (broker.limits.maxTopicLevels)`;
+  }
+  if (Buffer.byteLength(text) <= maxTopicBytes) return undefined;
+  return `the ${what} has more than ${maxTopicBytes} bytes (broker.limits.maxTopicBytes)`;
 }
 
 /** Filters that would be granted and never deliver: shared subscriptions are MQTT 5. */
@@ -45,9 +58,11 @@ export function isSharedFilter(filter: string): boolean {
 export class TopicRules {
   readonly #rules: readonly { matches(topic: string): boolean; stream: StreamName }[];
   readonly #known = new Map<string, TopicJudgement>();
+  readonly #limits: TopicLimits | undefined;
 
   /** @throws RangeError when a filter is not valid. */
-  constructor(capture: CaptureOptions) {
+  constructor(capture: CaptureOptions, limits?: TopicLimits) {
+    this.#limits = limits;
     this.#rules = capture.map(({ topics, stream }) => {
       const selector = selectorOf(topics);
       return { stream, matches: (topic) => selector.matches(topic) };
@@ -66,7 +81,7 @@ export class TopicRules {
   }
 
   #judgeAnew(topic: string): TopicJudgement {
-    const refusal = topicRefusal(topic);
+    const refusal = topicRefusal(topic, this.#limits);
     if (refusal !== undefined) return { refusal };
     const stream = this.#rules.find((rule) => rule.matches(topic))?.stream;
     return stream === undefined ? {} : { stream };

@@ -1,7 +1,7 @@
 import { generate } from "mqtt-packet";
 import { afterEach, describe, expect, it } from "vitest";
 import { MAX_LOOSE } from "../../gateway/broker/capture.ts";
-import { MAX_PENDING } from "../../gateway/broker/local-broker.ts";
+import { MAX_PENDING } from "../../gateway/broker/gate.ts";
 import { QueueFullError, StorageError } from "../../gateway/core/errors.ts";
 import {
   cleanUpAll,

@@ -9,6 +9,8 @@ afterEach(cleanUpAll);
 
 const LIMITS: ConnectionLimits = {
   maxPacket: 1000,
+  maxConnectPacket: 1000,
+  maxMessageRate: 10_000,
   connectTimeoutMs: 5000,
   maxPending: 3,
   maxPendingBytes: 500,
@@ -35,7 +37,9 @@ async function pair(limits: Partial<ConnectionLimits> = {}) {
   const cuts: string[] = [];
   let connects = 0;
   const budget = { used: 0, max: 10_000 };
-  const connection = new GuardedConnection(socket, { ...LIMITS, ...limits }, budget, {
+  const connection = new GuardedConnection(socket, { address: "test" }, { ...LIMITS, ...limits }, budget, {
+    monoMs: () => performance.now(),
+    onThrottled: () => {},
     onConnect: () => {
       connects += 1;
     },

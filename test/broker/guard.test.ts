@@ -159,7 +159,7 @@ describe("the guard", () => {
   });
 
   it("does not grant shared subscriptions, nor more filters than a client may hold", async () => {
-    const { port } = await startBroker();
+    const { port } = await startBroker({ limits: { maxSubscriptions: 500 } });
     const client = await connected(port, { clean: false });
     const topics = ["$share/g/t", ...Array.from({ length: 510 }, (_, index) => `t/${index}`), "u/ok"];
     client.send({ cmd: "subscribe", messageId: 1, subscriptions: topics.map((topic) => ({ topic, qos: 1 })) });

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Doorman } from "../../gateway/broker/doorman.ts";
 import { FilterTree } from "../../gateway/broker/filter-tree.ts";
-import { isLoopback } from "../../gateway/broker/listeners.ts";
 import { LogThrottle } from "../../gateway/broker/log-throttle.ts";
+import { isLoopback } from "../../gateway/broker/loopback.ts";
 import { MAX_UNRELEASED, OnceStore } from "../../gateway/broker/once-store.ts";
 import { filterFault, TopicRules, topicRefusal } from "../../gateway/broker/topic-rules.ts";
 import { topicMatches } from "../../gateway/core/selector.ts";
@@ -54,7 +54,7 @@ describe("TopicRules", () => {
     expect(rules.judge("lab/a/b")).toEqual({});
   });
 
-  it.each(["$SYS/x", "$any", "a\0b", "a\uFFFD", "a/+/b", "#", "", Array(101).fill("a").join("/")])(
+  it.each(["$SYS/x", "$share", "a\0b", "a\uFFFD", "a/+/b", "#", "", Array(101).fill("a").join("/")])(
     "refuses to take a publish to %j",
     (topic) => {
       expect(topicRefusal(topic)).toBeTypeOf("string");

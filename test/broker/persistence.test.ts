@@ -1,32 +1,16 @@
-import { describe, expect, it } from "vitest";
-import { MAX_FILTERS, MAX_SESSIONS, MemoryPersistence } from "../../gateway/broker/persistence.ts";
-import { MAX_RETAINED, MAX_RETAINED_BYTES } from "../../gateway/broker/retained.ts";
-import { MAX_OFFLINE, type StoredPacket } from "../../gateway/broker/session.ts";
+import { afterEach, describe, expect, it } from "vitest";
+import type { StoredPacket } from "../../gateway/broker/session.ts";
+import { MAX_FILTERS } from "../../gateway/broker/session-store.ts";
+import { collect, keptSessions, message } from "./session-support.ts";
+import { cleanUpAll } from "./support.ts";
 
-async function make(connected: Record<string, unknown> = Object.create(null)) {
-  const dropped: string[] = [];
-  const released: string[] = [];
-  const forgotten: string[] = [];
-  const persistence = new MemoryPersistence({
-    onDropped: (kind, clientId) => dropped.push(clientId === undefined ? kind : `${kind} ${clientId}`),
-    onReleased: (clientId, packetId) => released.push(`${clientId} ${packetId}`),
-    onForgotten: (clientId) => forgotten.push(clientId),
-  });
-  await persistence.setup({ id: "broker", clients: connected });
-  return { persistence, dropped, released, forgotten };
-}
+afterEach(cleanUpAll);
 
-function message(number: number, payload = "x", topic = "a/b"): StoredPacket {
-  return { cmd: "publish", topic, payload: Buffer.from(payload), qos: 1, brokerId: "broker", brokerCounter: number };
-}
-
-async function collect(stream: AsyncIterable<StoredPacket>): Promise<StoredPacket[]> {
-  const packets: StoredPacket[] = [];
-  for await (const packet of stream) packets.push(packet);
-  return packets;
-}
-
+const MAX_MESSAGES = 100;
+const make = (options: object = {}) => keptSessions({ options });
 const numbers = (packets: readonly StoredPacket[]) => packets.map((packet) => packet.brokerCounter);
+const reasons = (dropped: readonly { reason: string; clientId?: string }[]) =>
+  dropped.map(({ reason, clientId }) => (clientId === undefined ? reason : `${reason} ${clientId}`));
 const c = { id: "c" };
 
 describe("sessions", () => {
@@ -40,10 +24,11 @@ describe("sessions", () => {
     await persistence.outgoingClearMessageId(c, { cmd: "puback", messageId: 99 });
     await persistence.outgoingClearMessageId(c, message(1));
     expect(numbers(await collect(persistence.outgoingStream(c)))).toEqual([1, 2, 3]);
-    expect((await collect(persistence.outgoingStream(c))).map((packet) => packet.dup === true)).toEqual([
-      false,
+    // Another connection: what was handed to the one before may have been sent.
+    expect((await collect(persistence.outgoingStream({ id: "c" }))).map((packet) => packet.dup)).toEqual([
       true,
-      false,
+      true,
+      true,
     ]);
     await persistence.outgoingClearMessageId(c, { cmd: "puback", messageId: 20 });
     expect(numbers(await collect(persistence.outgoingStream(c)))).toEqual([1, 3]);
@@ -61,16 +46,16 @@ describe("sessions", () => {
   });
 
   it("are bounded in messages and in bytes, each and all together", async () => {
-    const { persistence, dropped } = await make();
+    const { persistence, dropped } = await make({ sessions: { maxMessages: 100, maxTotalBytes: "8MiB" } });
     await persistence.addSubscriptions(c, [{ topic: "#", qos: 1 }]);
-    for (let number = 1; number <= MAX_OFFLINE + 5; number += 1) {
+    for (let number = 1; number <= MAX_MESSAGES + 5; number += 1) {
       await persistence.outgoingEnqueue({ clientId: "c" }, message(number));
     }
-    expect(await collect(persistence.outgoingStream(c))).toHaveLength(MAX_OFFLINE);
-    expect(dropped).toEqual(Array(5).fill("offline c"));
-    // Each has room for two of these, all together have 64 MiB.
+    expect(await collect(persistence.outgoingStream(c))).toHaveLength(MAX_MESSAGES);
+    expect(reasons(dropped)).toEqual(Array(5).fill("session-full c"));
+    // Each has room for two of these, all together have 8 MiB.
     let kept = 0;
-    for (let index = 0; index < 100; index += 1) {
+    for (let index = 0; index < 15; index += 1) {
       const id = `big-${index}`;
       await persistence.addSubscriptions({ id }, [{ topic: "#", qos: 1 }]);
       for (let number = 0; number < 3; number += 1) {
@@ -78,13 +63,13 @@ describe("sessions", () => {
       }
       kept += (await collect(persistence.outgoingStream({ id }))).length;
     }
-    expect(kept).toBe(Math.ceil((64 * 1024) / 400));
-    expect(dropped.filter((line) => line === "offline big-0")).toHaveLength(1);
-    expect(dropped.filter((line) => line === "offline big-99")).toHaveLength(3);
+    expect(kept).toBe(Math.floor((8 * 1024) / 401));
+    expect(reasons(dropped).filter((line) => line === "session-full big-0")).toHaveLength(1);
+    expect(reasons(dropped).filter((line) => line === "sessions-full big-14")).toHaveLength(3);
   });
 
   it("end with a clean connection, and their subscriptions with them", async () => {
-    const { persistence, forgotten } = await make();
+    const { persistence, store, forgotten } = await make();
     await persistence.addSubscriptions(c, [{ topic: "a/b", qos: 1 }]);
     await persistence.outgoingEnqueue({ clientId: "c" }, message(1));
     await persistence.cleanSubscriptions(c);
@@ -92,7 +77,7 @@ describe("sessions", () => {
     expect(forgotten).toEqual(["c"]);
     expect(await persistence.subscriptionsByTopic("a/b")).toEqual([]);
     expect(await collect(persistence.outgoingStream(c))).toEqual([]);
-    expect(persistence.sessions).toBe(0);
+    expect(store.sessions.size).toBe(0);
   });
 
   it("do not keep what was never granted, nor more filters than allowed", async () => {
@@ -115,12 +100,17 @@ describe("sessions", () => {
   });
 
   it("make room by ending the one that was away longest", async () => {
-    const { persistence, dropped } = await make({ "s-0": {} });
-    for (let index = 0; index < MAX_SESSIONS; index += 1) await persistence.subscriptionsByClient({ id: `s-${index}` });
+    const { persistence, keeper, store, dropped } = await make({ sessions: { maxSessions: 5 } });
+    for (let index = 0; index < 5; index += 1) {
+      const id = `s-${index}`;
+      await persistence.subscriptionsByClient({ id });
+      await persistence.addSubscriptions({ id }, [{ topic: "a", qos: 1 }]);
+    }
+    keeper.joined("s-0");
     await persistence.subscriptionsByClient({ id: "s-1" });
     await persistence.subscriptionsByClient({ id: "new" });
-    expect(persistence.sessions).toBe(MAX_SESSIONS);
-    expect(dropped).toEqual(["session s-2"]);
+    expect([...store.sessions.keys()]).toEqual(["s-0", "s-3", "s-4", "s-1", "new"]);
+    expect(reasons(dropped)).toEqual(["session-evicted s-2"]);
   });
 
   it("remember QoS 2 messages until PUBREL", async () => {
@@ -150,25 +140,24 @@ describe("retained messages", () => {
   });
 
   it("are bounded in number", async () => {
-    const { persistence, dropped } = await make();
-    for (let index = 0; index <= MAX_RETAINED; index += 1)
-      await persistence.storeRetained(message(1, "x", `t/${index}`));
-    expect(persistence.retained.size).toBe(MAX_RETAINED);
-    expect(dropped).toEqual(["retained"]);
+    const { persistence, store, dropped } = await make({ retained: { maxMessages: 5 } });
+    for (let index = 0; index <= 5; index += 1) await persistence.storeRetained(message(1, "x", `t/${index}`));
+    expect(store.retained.size).toBe(5);
+    expect(reasons(dropped)).toEqual(["retained-full"]);
     await persistence.storeRetained(message(1, "y", "t/0"));
-    expect(dropped).toHaveLength(1);
+    expect(reasons(dropped)).toHaveLength(1);
   });
 
   it("are bounded in bytes, and never serve an old message for one they had no room for", async () => {
-    const { persistence, dropped } = await make();
+    const { persistence, store, dropped } = await make();
     const big = "z".repeat(1024 * 1024 - 10);
     await persistence.storeRetained(message(1, "old", "t/last"));
     for (let index = 0; index < 15; index += 1) await persistence.storeRetained(message(1, big, `t/${index}`));
     await persistence.storeRetained(message(1, big, "t/last"));
-    expect(dropped).toEqual([]);
+    expect(reasons(dropped)).toEqual([]);
     await persistence.storeRetained(message(1, `${big}${big}`, "t/last"));
-    expect(dropped).toEqual(["retained"]);
-    expect(persistence.retained.bytes).toBeLessThanOrEqual(MAX_RETAINED_BYTES);
+    expect(reasons(dropped)).toEqual(["retained-full"]);
+    expect(store.retained.bytes).toBeLessThanOrEqual(16 * 1024 * 1024);
     expect(await collect(persistence.createRetainedStreamCombi(["t/last"]))).toEqual([]);
   });
 });

@@ -97,13 +97,14 @@ export async function cleanUpAll(): Promise<void> {
   for (const stop of stops.splice(0).reverse()) await stop();
 }
 
-export function makeBroker(options: object = {}, capture: unknown = [{ topics: ["plant/#"] }]) {
+export function makeBroker(options: object = {}, capture: unknown = [{ topics: ["plant/#"] }], folder?: string) {
   const queue = new FakeQueue();
   const log: LogLine[] = [];
   const broker = new LocalBroker({
     options: brokerOptions.parse({ listeners: [{ port: 0 }], ...options }),
     capture: captureOptions.parse(capture),
     queue,
+    ...(folder === undefined ? {} : { folder }),
     gatewayId: "gw",
     clock,
     log: recordingLogger(log),
@@ -112,8 +113,8 @@ export function makeBroker(options: object = {}, capture: unknown = [{ topics: [
   return { broker, queue, log };
 }
 
-export async function startBroker(options: object = {}, capture?: unknown): Promise<Rig> {
-  const made = makeBroker(options, capture);
+export async function startBroker(options: object = {}, capture?: unknown, folder?: string): Promise<Rig> {
+  const made = makeBroker(options, capture, folder);
   await made.broker.start();
   cleanUp(() => made.broker.stop());
   const port = made.broker.addresses()[0]?.port ?? 0;
