@@ -1,10 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { ErrandDesk } from "../core/errand.ts";
 import { ConfigError, messageOf, StorageError } from "../core/errors.ts";
 import { exportLines, type Inspector, type RecordQuery, type StoredEntry } from "../core/inspect.ts";
 import type { Logger } from "../core/log.ts";
 import { STREAMS } from "../core/record.ts";
+import { answerErrand, ERRANDS } from "./control-errands.ts";
+import { answerRecord, type RecordSource } from "./control-record.ts";
 import { listenControl, removeControl } from "./control-socket.ts";
 
 export interface ControlServerOptions {
@@ -13,7 +16,14 @@ export interface ControlServerOptions {
   readonly inspector: () => Inspector;
   /** A record as one line of JSON. */
   readonly encode: (entry: StoredEntry) => string;
+  /** The flight recorder. */
+  readonly recorder?: RecordSource;
   readonly log: Logger;
+  /** Absent where there are no lines to read from. */
+  readonly errands?: ErrandDesk;
+  /** JSON of `GET /status` and `GET /plan`, as the HTTP port has them. */
+  readonly status?: () => unknown;
+  readonly plan?: () => unknown;
 }
 
 const MAX_CONNECTIONS = 16;
@@ -21,9 +31,9 @@ const JSON_TYPE = "application/json; charset=utf-8";
 const LINES_TYPE = "application/x-ndjson; charset=utf-8";
 
 /**
- * The control socket: what `millrace queue` asks of a running gateway. HTTP over a Unix socket that only the gateway's own
- * user can open. `GET /queue/stats`, `GET /queue/records`, `POST /queue/forget`, `POST /queue/snapshot`; errors are
- * `{"error","code"}`.
+ * The control socket: what `millrace queue`, `read`, `write`, `guess` and `record` ask of a running gateway. HTTP over a Unix socket that only the gateway's own
+ * user can open. `GET /queue/stats`, `GET /queue/records`, `POST /queue/forget`, `POST /queue/snapshot`, `GET /record/links`,
+ * `GET /record`, `GET /status`, `GET /plan`, and `/lines/`; errors are `{"error","code"}`.
  */
 export class ControlServer {
   readonly #given: ControlServerOptions;
@@ -39,7 +49,7 @@ export class ControlServer {
   async start(): Promise<void> {
     const { dataDir, log } = this.#given;
     const server = createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
-      request.resume();
+      if (!request.url?.startsWith(ERRANDS)) request.resume();
       this.#answer(request, response).catch((error: unknown) => fail(response, error, log));
     });
     server.maxConnections = MAX_CONNECTIONS;
@@ -63,12 +73,27 @@ export class ControlServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { errands } = this.#given;
+    if (errands && request.url?.startsWith(ERRANDS)) {
+      const signal = AbortSignal.any([this.#stopped.signal, closed(response)]);
+      const { status, body } = await answerErrand(errands, request, signal);
+      send(response, status, body);
+      return;
+    }
     const url = new URL(request.url ?? "/", "http://control");
     const route = `${request.method} ${url.pathname}`;
     if (route === "GET /queue/stats") return await this.#stats(response);
     if (route === "GET /queue/records") return await this.#records(url.searchParams, response);
     if (route === "POST /queue/forget") return await this.#forget(url.searchParams, response);
     if (route === "POST /queue/snapshot") return await this.#snapshot(response);
+    const { recorder, status, plan } = this.#given;
+    if (route === "GET /status" && status) return send(response, 200, status());
+    if (route === "GET /plan" && plan) return send(response, 200, plan());
+    if (route === "GET /record/links" && recorder) return send(response, 200, { links: recorder.status() });
+    if (route === "GET /record" && recorder) {
+      const signal = AbortSignal.any([this.#stopped.signal, closed(response)]);
+      return await answerRecord(recorder, url.searchParams, response, signal);
+    }
     send(response, 404, { error: `there is no ${route}`, code: "MILLRACE_USAGE" });
   }
 
@@ -136,7 +161,7 @@ function numberOf<K extends string>(params: URLSearchParams, name: K): Partial<R
 }
 
 function send(response: ServerResponse, code: number, body: unknown): void {
-  const text = `${JSON.stringify(body)}\n`;
+  const text = `${JSON.stringify(body, (_key, item: unknown) => (typeof item === "bigint" ? String(item) : item))}\n`;
   response.writeHead(code, { "Content-Type": JSON_TYPE, "Content-Length": Buffer.byteLength(text) });
   response.end(text);
 }

@@ -19,6 +19,7 @@ beforeEach(async () => {
     metricsText: () => metrics(),
     health: () => ({ ok: reasons.length === 0, reasons }),
     status: () => ({ gateway: "g1", big: 2n ** 60n }),
+    plan: () => ({ gateway: "g1", links: [] }),
   });
   await server.start();
 });
@@ -114,6 +115,11 @@ describe("HttpServer", () => {
     expect((await ask("/healthz")).code).toBe(200);
   });
 
+  it("gives the plan", async () => {
+    expect(await ask("/plan")).toMatchObject({ code: 200, body: '{"gateway":"g1","links":[]}\n' });
+    expect((await ask("/plan", { method: "POST" })).code).toBe(405);
+  });
+
   it("says that its port is taken, and what to change", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
@@ -125,6 +131,7 @@ describe("HttpServer", () => {
       metricsText: () => Promise.resolve(""),
       health: () => ({ ok: true, reasons: [] }),
       status: () => ({}),
+      plan: () => ({}),
     });
     const failed = await second.start().catch((error: unknown) => error);
     expect(failed).toBeInstanceOf(ConfigError);
