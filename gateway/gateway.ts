@@ -1,35 +1,44 @@
 import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
-import { isAbsolute, resolve } from "node:path";
-import { pino } from "pino";
-import { LocalBroker } from "./broker/local-broker.ts";
+import { destination, pino } from "pino";
+import { AuditJournal } from "./audit/journal.ts";
+import { AuditWatch } from "./audit/watch.ts";
+import { auditedWrite } from "./audited-write.ts";
+import type { LocalMessage } from "./broker/local-broker.ts";
+import { type Broker, makeBroker } from "./brokers.ts";
 import type { CliIo } from "./cli/io.ts";
 import { type Runnable, runRun } from "./cli/run.ts";
+import { Commands } from "./commands/commands.ts";
+import type { Target } from "./commands/target.ts";
+import { Triggers } from "./commands/triggers.ts";
 import { type LoadedConfig, loadConfig } from "./config/load.ts";
-import { secretReader } from "./config/secrets.ts";
-import type { LoadedUplink } from "./config/types.ts";
 import type { Clock } from "./core/clock.ts";
 import { messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
 import { selectorOf } from "./core/selector.ts";
-import type { Uplink } from "./core/uplink.ts";
+import { Errands } from "./errands.ts";
+import { Front } from "./front.ts";
 import { ControlServer } from "./http/control.ts";
-import { type Health, HttpServer } from "./http/server.ts";
+import type { Health } from "./http/server.ts";
 import { Intake } from "./intake.ts";
-import { willMessage } from "./northbound/control.ts";
+import { isQueued } from "./is-queued.ts";
 import { storedLine } from "./northbound/encoders/stored.ts";
-import { samplesBody, valuesEncoder } from "./northbound/encoders/values.ts";
-import { Forwarder } from "./northbound/forwarder.ts";
-import { topicMapper } from "./northbound/topics.ts";
+import { samplesBody } from "./northbound/encoders/values.ts";
+import { planReport } from "./plan-report.ts";
+import { Newest, plantOf } from "./plant.ts";
 import { LevelQueue } from "./queue/level-queue.ts";
+import { Recorder } from "./recorder/recorder.ts";
+import { settleAfter } from "./settle-after.ts";
 import { Link } from "./southbound/link.ts";
-import { predictLoad } from "./southbound/plan.ts";
 import type { Scan } from "./southbound/scan.ts";
 import { SystemClock } from "./system/clock.ts";
 import { LearntFiles } from "./system/learnt-files.ts";
+import { LogLines } from "./system/log-lines.ts";
 import { PromMetrics } from "./system/prom-metrics.ts";
 import { SdNotify } from "./system/sd-notify.ts";
+import { RunningUplink, selectionOf } from "./uplinks.ts";
+import { programVersion } from "./version.ts";
 
 /** The program stops within 10 s, whatever a part does. */
 const STOP_MS = 9_000;
@@ -42,6 +51,10 @@ interface Parts {
   readonly metrics: Metrics;
   readonly metricsText: () => Promise<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The last lines of the log, for who looks by the API; none where absent. */
+  readonly logs?: LogLines;
+  /** Tells whoever sits at the terminal. */
+  readonly announce?: (text: string) => void;
 }
 
 interface Started {
@@ -57,15 +70,24 @@ export class Gateway implements Runnable {
   readonly failed: Promise<Error>;
   readonly #parts: Parts;
   readonly #queue: LevelQueue;
-  readonly #broker: LocalBroker;
-  readonly #forwarders: readonly Forwarder[];
+  readonly #broker: Broker;
+  readonly #uplinks: readonly RunningUplink[];
+  readonly #newest = new Newest();
   readonly #links: readonly Link[];
+  readonly #commands: Commands;
+  readonly #triggers: Triggers;
   readonly #learnt: LearntFiles;
-  readonly #http: HttpServer;
+  readonly #recorder: Recorder;
+  readonly #audit: AuditJournal;
+  readonly #watch: AuditWatch;
+  readonly #front: Front;
   readonly #control: ControlServer;
   readonly #started: Started[] = [];
   #stopped: Promise<void> | undefined;
+  #up = false;
   #fail: (error: Error) => void = () => {};
+  /** Commands and broker are there: what comes down can go somewhere. */
+  #down: () => void = () => {};
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -82,32 +104,89 @@ export class Gateway implements Runnable {
       machineId: machineId(),
       onFatal: (error) => this.#fail(error),
     });
-    this.#broker = new LocalBroker({
-      options: config.broker,
-      capture: config.capture,
-      queue: this.#queue,
-      gatewayId: config.gateway.id,
+    this.#audit = new AuditJournal({
+      dataDir: config.gateway.dataDir,
       clock,
-      log: log.child({ part: "broker" }),
+      log: log.child({ part: "audit" }),
       metrics,
     });
-    this.#forwarders = config.uplinks.map((uplink) => this.#forwarder(uplink));
+    this.#watch = new AuditWatch({ audit: this.#audit, clock, stats: () => this.#queue.stats() });
+    this.#commands = this.#commandsOf(parts);
+    this.#triggers = new Triggers({
+      recipes: config.recipes,
+      begin: (recipe) => this.#commands.trigger(recipe),
+      log: log.child({ part: "recipes" }),
+    });
+    let settled = 0;
+    this.#broker = makeBroker({
+      ...parts,
+      queue: this.#queue,
+      commands: this.#commands,
+      progress: () => settled,
+    });
+    const started = new Promise<void>((resolve_) => {
+      this.#down = resolve_;
+    });
+    const down = {
+      started,
+      commands: this.#commands,
+      publish: (message: LocalMessage) => this.#broker.publish(message),
+    };
+    const delivering = settleAfter(
+      this.#queue,
+      () => this.#commands.told(),
+      (records) => {
+        settled += records;
+      },
+    );
+    const plant = plantOf(config, this.#newest, {
+      link: (index) => this.#links[index],
+      command: (message) => this.#commands.take(message),
+    });
+    this.#uplinks = config.uplinks.map(
+      (uplink) => new RunningUplink(uplink, { ...parts, queue: delivering, down, plant: plant(uplink) }),
+    );
     this.#learnt = new LearntFiles(config.gateway.dataDir, clock, log.child({ part: "learnt" }));
+    this.#recorder = new Recorder({
+      dataDir: config.gateway.dataDir,
+      gatewayId: config.gateway.id,
+      version: programVersion(),
+      clock,
+      log: log.child({ part: "recorder" }),
+      minFree: config.queue.minFree,
+      links: config.links.map(({ name, driver, options, devices, recorder }) => ({
+        name,
+        driver: driver.name,
+        options: recorder,
+        capture: driver.recording?.capture(options, devices),
+      })),
+    });
     const intake = new Intake({ queue: this.#queue, log: log.child({ part: "intake" }), metrics });
     this.#links = config.links.map((link) => this.#link(link, intake));
-    this.#http = new HttpServer({
-      options: config.http,
-      log: log.child({ part: "http" }),
-      metricsText: parts.metricsText,
+    this.#front = new Front({
+      ...parts,
+      audit: this.#audit,
+      queue: this.#queue,
+      recorder: this.#recorder,
+      links: () => this.#links,
+      uplinks: () => this.#uplinks.map((uplink) => uplink.status()),
+      broker: () => this.#broker.status(),
+      settled: () => settled,
       health: () => this.health(),
+      ready: () => this.#ready(),
       status: () => this.status(),
+      plan: () => this.plan(),
     });
     this.#control = new ControlServer({
       dataDir: config.gateway.dataDir,
       gatewayId: config.gateway.id,
       inspector: () => this.#queue.inspector(),
       encode: (entry) => storedLine(entry, config.gateway.id),
+      recorder: this.#recorder,
+      status: () => this.status(),
+      plan: () => this.plan(),
       log: log.child({ part: "control" }),
+      errands: new Errands(config.links, () => this.#links, log.child({ part: "errands" }), { audit: this.#audit }),
     });
   }
 
@@ -115,10 +194,14 @@ export class Gateway implements Runnable {
     const { config } = this.#parts;
     await this.#queue.start();
     this.#began("queue", () => this.#queue.close());
-    for (const { shared } of config.uplinks) {
-      const { name, select, from, required, maxBacklog } = shared;
+    // The folder is locked by now: nobody else writes there.
+    await this.#audit.start();
+    this.#began("audit", () => this.#watch.stop().then(() => this.#audit.stop()));
+    await this.#watch.start(config.file, await this.#front.describe());
+    for (const uplink of config.uplinks) {
+      const { name, from, required, maxBacklog } = uplink.shared;
       await this.#queue.open(name, {
-        selector: selectorOf(select),
+        selector: selectorOf(selectionOf(uplink, config)),
         from,
         required,
         maxBacklog: { bytes: maxBacklog.bytes, ageMs: maxBacklog.age },
@@ -127,19 +210,31 @@ export class Gateway implements Runnable {
     }
     signal.throwIfAborted();
     await this.#listen("control", this.#control);
-    for (const [index, forwarder] of this.#forwarders.entries()) {
-      forwarder.start();
-      this.#began(`uplink ${config.uplinks[index]?.name}`, () => forwarder.stop());
+    await this.#commands.load();
+    for (const [index, uplink] of this.#uplinks.entries()) {
+      await uplink.start();
+      this.#began(`uplink ${config.uplinks[index]?.name}`, () => uplink.stop());
     }
+    await this.#commands.start();
     await this.#listen("broker", this.#broker);
     signal.throwIfAborted();
-    await this.#listen("http", this.#http);
+    await this.#listen("http", this.#front);
     await this.#learnt.start();
     this.#began("learnt", () => this.#learnt.stop());
+    this.#began("recorder", () => this.#recorder.stop());
     for (const [index, link] of this.#links.entries()) {
       await link.start();
       this.#began(`link ${config.links[index]?.name}`, () => link.stop());
     }
+    // What is on the wire is answered before the links go.
+    this.#began("commands", () => this.#commands.stop());
+    this.#down();
+    this.#up = true;
+  }
+
+  #ready(): Health {
+    const { ok, reasons } = this.health();
+    return { ok: ok && this.#up, reasons: this.#up ? reasons : ["still starting", ...reasons] };
   }
 
   /** Parts of one kind stop together; the kinds in reverse order of the start. */
@@ -149,6 +244,8 @@ export class Gateway implements Runnable {
   }
 
   async #stop(): Promise<void> {
+    // One that was never begun still lets what is delivered leave the queue.
+    if (!this.#started.some(({ name }) => name === "commands")) await this.#commands.stop();
     const kinds: { kind: string; parts: Started[] }[] = [];
     for (const part of this.#started.splice(0).reverse()) {
       const kind = part.name.split(" ")[0] ?? "";
@@ -197,57 +294,58 @@ export class Gateway implements Runnable {
     this.#started.push({ name, stop });
   }
 
-  #forwarder(uplink: LoadedUplink): Forwarder {
-    const { config, clock, metrics, env } = this.#parts;
-    const { name, module, options, shared } = uplink;
-    const log = this.#parts.log.child({ uplink: name });
-    const gatewayId = config.gateway.id;
-    const topics = topicMapper(shared.topic, gatewayId);
-    const path = (relative: string) => (isAbsolute(relative) ? relative : resolve(config.folder, relative));
-    const make = (): Uplink =>
-      module.create(options, {
-        name,
-        gatewayId,
-        log,
-        metrics,
-        clock,
-        will: willMessage(topics, gatewayId, name),
-        secret: secretReader(config.folder, env),
-        path,
-      });
-    return new Forwarder({
-      name,
+  #commandsOf({ config, clock, log, metrics }: Parts): Commands {
+    const targets = config.links.flatMap(({ driver, devices }, index) =>
+      devices.map((device): Target => {
+        const link = () => this.#links[index] ?? fail(`no link ${index}`);
+        return {
+          device,
+          limits: (tag) => driver.writable?.(tag.options),
+          write: (writes, signal) =>
+            auditedWrite(this.#audit, device.name, writes, () => link().write(device.name, writes, signal)),
+          read: (tags, signal) => link().read(device.name, tags, signal),
+        };
+      }),
+    );
+    return new Commands({
+      options: config.commands,
+      dataDir: config.gateway.dataDir,
+      targets,
+      recipes: config.recipes,
       queue: this.#queue,
-      gatewayId,
-      uplink: make,
-      encoder: valuesEncoder,
-      topics,
+      isQueued: (topic, body, seq) => isQueued(this.#queue.inspector(), topic, body, seq),
+      publish: (topic, payload, correlation) => this.#broker.publishLive(topic, payload, correlation),
       clock,
-      log,
+      log: log.child({ part: "commands" }),
       metrics,
-      options: { order: shared.order, maxRate: shared.maxRate },
     });
   }
 
   #link({ name, driver, options, devices }: LoadedConfig["links"][number], intake: Intake): Link {
     const { clock, metrics } = this.#parts;
     const log = this.#parts.log.child({ link: name });
+    const tap = this.#recorder.tap(name);
     return new Link({
       name,
-      driver: () => driver.create(options, { link: name, clock, log, metrics, learnt: this.#learnt }),
+      driver: () =>
+        driver.create(options, { link: name, clock, log, metrics, learnt: this.#learnt, ...(tap && { tap }) }),
+      onFault: (reason) => this.#recorder.fault(name, reason),
       devices,
       clock,
       log,
       metrics,
       emit: (scan) => {
         void intake.take(scan);
-        this.#live(scan);
+        this.#triggers.see(scan.device.name, scan.samples);
+        this.#local(scan);
       },
     });
   }
 
   /** The local broker's copy: a local HMI or Node-RED sees each scan at once. Never goes through the queue. */
-  #live(scan: Scan): void {
+  #local(scan: Scan): void {
+    this.#newest.take(scan);
+    this.#front.take(scan);
     const body = samplesBody(scan.taken.wallMs, scan.samples);
     this.#broker.publishLive(scan.device.topic, Buffer.from(`{${body}`));
   }
@@ -255,6 +353,7 @@ export class Gateway implements Runnable {
   health(): Health {
     const reasons: string[] = [];
     if (!this.#queue.stats().healthy) reasons.push("the disk refuses writes to the queue");
+    if (this.#broker.status().journal?.healthy === false) reasons.push("the disk refuses writes to the local sessions");
     return { ok: reasons.length === 0, reasons };
   }
 
@@ -268,32 +367,19 @@ export class Gateway implements Runnable {
       health: this.health(),
       links: this.#links.map((link) => link.status()),
       queue: this.#queue.stats(),
-      uplinks: this.#forwarders.map((forwarder) => forwarder.status()),
+      uplinks: this.#uplinks.map((uplink) => uplink.status()),
       broker: this.#broker.status(),
     };
   }
 
-  /** What each run of each scan group asks for at present: with all that was learnt. For the API. */
-  plan(): Record<string, unknown>[] {
-    const { links } = this.#parts.config;
-    return this.#links.map((link, index) => {
-      const groups = link.plan();
-      const groupOf = ({ group, requests }: (typeof groups)[number]) => ({
-        device: group.device.name,
-        group: group.name,
-        everyMs: group.everyMs,
-        busyMs: requests.reduce((sum, { busyMs, wireMs }) => sum + (busyMs ?? wireMs), 0),
-        requests: requests.map(({ label, tags, wireMs, busyMs = wireMs, addresses, spare }) => ({
-          label,
-          tags: tags.map(({ name }) => name),
-          wireMs,
-          busyMs,
-          ...(addresses === undefined ? {} : { addresses }),
-          ...(spare === undefined ? {} : { spare }),
-        })),
-      });
-      return { link: links[index]?.name, loadPercent: predictLoad(groups), groups: groups.map(groupOf) };
+  /** What each run of each scan group asks for at present: with all that was learnt. For the API and `millrace requests`. */
+  plan(): Record<string, unknown> {
+    const { config, clock } = this.#parts;
+    const links = config.links.flatMap((loaded, index) => {
+      const link = this.#links[index];
+      return link ? [planReport(loaded, link)] : [];
     });
+    return { gateway: config.gateway.id, now: clock.now().wallMs, links };
   }
 
   summary(): Record<string, unknown> {
@@ -301,12 +387,16 @@ export class Gateway implements Runnable {
     return {
       gateway: config.gateway.id,
       broker: this.#broker.addresses(),
-      http: `http://${config.http.host === "::1" ? "[::1]" : config.http.host}:${this.#http.port}`,
+      http: this.#front.url,
       links: config.links.map(({ name }) => name),
       uplinks: config.uplinks.map(({ name }) => name),
       dataDir: config.gateway.dataDir,
     };
   }
+}
+
+function fail(message: string): never {
+  throw new Error(message);
 }
 
 /** Tells one machine from its clone: a copied card must not continue the ids of the first. */
@@ -322,9 +412,19 @@ function machineId(): string {
 export function runCommand(args: string[], io: CliIo): Promise<number> {
   const metrics = new PromMetrics();
   let current: Gateway | undefined;
+  const logs = new LogLines();
   return runRun(args, io, {
     load: (file) => loadConfig(file, { env: io.env, cwd: io.cwd }),
-    logger: (level) => pino({ level, base: null, formatters: { level: (label) => ({ level: label }) } }),
+    logger: (level) => {
+      const out = destination({ fd: 1, sync: true });
+      const both = {
+        write: (line: string) => {
+          out.write(line);
+          logs.write(line);
+        },
+      };
+      return pino({ level, base: null, formatters: { level: (label) => ({ level: label }) } }, both);
+    },
     gateway: (config, log) => {
       metrics.collectProcess();
       current = new Gateway({
@@ -334,6 +434,8 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
         metrics,
         metricsText: () => metrics.text(),
         env: io.env,
+        logs,
+        ...(io.errTty ? { announce: (text: string) => io.err(text) } : {}),
       });
       return current;
     },

@@ -34,7 +34,7 @@ export class Intake {
   /** @returns when the record is in the queue, or was counted as dropped. Never rejects. */
   async take(scan: Scan): Promise<void> {
     if (this.#waiting >= MAX_WAITING) {
-      this.#drop(scan, "busy", `${MAX_WAITING} scans wait for the disk`);
+      this.#drop(scan, "busy", new Error(`${MAX_WAITING} scans wait for the disk`));
       return;
     }
     this.#waiting += 1;
@@ -43,16 +43,20 @@ export class Intake {
       this.#records.inc({ stream: scan.stream });
       if (this.#droppedInRow > 0) this.#log.info({ dropped: this.#droppedInRow }, "the queue takes scans again");
       this.#droppedInRow = 0;
+      scan.stored?.();
     } catch (error) {
       const full = error instanceof QueueFullError;
-      this.#drop(scan, full ? "full" : "storage", messageOf(error), !(full && error.mayBeStored));
+      this.#drop(scan, full ? "full" : "storage", error, !(full && error.mayBeStored));
     } finally {
       this.#waiting -= 1;
     }
   }
 
-  #drop(scan: Scan, reason: string, detail: string, exact = true): void {
-    this.#queue.refused(scan.stream, { taken: scan.taken, topic: scan.device.topic, exact });
+  #drop(scan: Scan, reason: string, error: unknown, exact = true): void {
+    const detail = messageOf(error);
+    // Who waits for it is told, and says it again: it is not lost.
+    if (scan.stored) scan.stored(error instanceof Error ? error : new Error(detail));
+    else this.#queue.refused(scan.stream, { taken: scan.taken, topic: scan.device.topic, exact });
     this.#dropped.inc({ stream: scan.stream, reason });
     if (this.#droppedInRow === 0)
       this.#log.error({ device: scan.device.name, reason, detail }, "the queue refuses scans");
@@ -67,7 +71,8 @@ export class Intake {
       ...(value === undefined ? {} : { value }),
       ...(reason === undefined ? {} : { reason }),
     }));
-    return { taken: scan.taken, content: { kind: "samples", source: this.#source(scan), samples } };
+    const content = { kind: "samples" as const, source: this.#source(scan), samples };
+    return { taken: scan.taken, content, ...(scan.stored === undefined ? {} : { durable: true }) };
   }
 
   /** One object per scan group, so that the queue knows it again by identity. */

@@ -28,6 +28,53 @@ const commands: Readonly<Record<string, Command>> = {
     summary: "show what a running gateway is doing",
     run: async (args, io) => (await import("./cli/status.ts")).runStatus(args, io),
   },
+  plan: {
+    summary: "capacity on paper: rates, bus load, buffer, outage, drain and card life",
+    run: async (args, io) => {
+      const { readOnlyLearnt } = await import("./system/learnt-files.ts");
+      const { planTools } = await import("./plan-tools.ts");
+      return (await import("./cli/plan.ts")).runPlan(args, io, { learnt: readOnlyLearnt, tools: planTools() });
+    },
+  },
+  requests: {
+    summary: "show what a running gateway asks of each device, and how long it takes",
+    run: async (args, io) => (await import("./cli/requests.ts")).runRequests(args, io),
+  },
+  read: {
+    summary: "read tags or addresses once, through the running gateway or directly",
+    run: async (args, io) =>
+      (await import("./cli/read.ts")).runRead(args, io, (await import("./line-tools.ts")).lineTools()),
+  },
+  write: {
+    summary: "write tags or addresses, with the values before and after",
+    run: async (args, io) =>
+      (await import("./cli/write.ts")).runWrite(args, io, (await import("./line-tools.ts")).lineTools()),
+  },
+  scan: {
+    summary: "find the units on a line, and what they say they are",
+    run: async (args, io) =>
+      (await import("./cli/scan.ts")).runScan(args, io, (await import("./line-tools.ts")).lineTools()),
+  },
+  guess: {
+    summary: "find type and byte order of an address",
+    run: async (args, io) =>
+      (await import("./cli/guess.ts")).runGuess(args, io, (await import("./line-tools.ts")).lineTools()),
+  },
+  ports: {
+    summary: "show the serial ports of this machine, and who has them",
+    run: async (args, io) => {
+      const { serialPorts } = await import("./host/serial-ports.ts");
+      return (await import("./cli/ports.ts")).runPorts(args, io, { list: () => serialPorts() });
+    },
+  },
+  user: {
+    summary: "who may log in: list, add, passwd, role, remove",
+    run: async (args, io) => (await import("./cli/user.ts")).runUser(args, io),
+  },
+  audit: {
+    summary: "who did what: show, export and verify the audit trail",
+    run: async (args, io) => (await import("./cli/audit.ts")).runAudit(args, io),
+  },
   queue: {
     summary: "look into the queue, export it, back it up, restore it",
     run: async (args, io) =>
@@ -42,6 +89,24 @@ const commands: Readonly<Record<string, Command>> = {
       return (await import("./cli/learnt.ts")).runLearnt(args, io, deps);
     },
   },
+  passwd: {
+    summary: "a password hash for a user of the local broker",
+    run: async (args, io) => {
+      const { hashPassword } = await import("./broker/password.ts");
+      return (await import("./cli/passwd.ts")).runPasswd(args, io, { hash: hashPassword });
+    },
+  },
+  profile: {
+    summary: "list and show device profiles",
+    run: async (args, io) => (await import("./cli/profile.ts")).runProfile(args, io),
+  },
+  import: {
+    summary: "tags from a table: Kepware, Neuron, or columns of your own",
+    run: async (args, io) => {
+      const { modbusModule } = await import("../drivers/modbus/module.ts");
+      return (await import("./cli/import.ts")).runImport(args, io, { driver: modbusModule });
+    },
+  },
   verify: {
     summary: "subscribe upstream and prove that nothing is missing",
     run: async (args, io) => (await import("./cli/verify.ts")).runVerify(args, io),
@@ -50,11 +115,16 @@ const commands: Readonly<Record<string, Command>> = {
     summary: "what a disk is worth: fsync, records per second, kills, card life",
     run: async (args, io) => (await import("./selftest.ts")).selftestCommand(args, io),
   },
+  record: {
+    summary: "what passed on a link, as a capture file for Wireshark",
+    run: async (args, io) => (await import("./cli/record.ts")).runRecord(args, io),
+  },
   simulate: {
-    summary: "a Modbus device in software, from a small YAML file",
+    summary: "a device in software, from a profile, a small YAML file or a recording",
     run: async (args, io) => {
       const { driverModules } = await import("../drivers/index.ts");
-      return (await import("./cli/simulate.ts")).runSimulate(args, io, { drivers: driverModules });
+      const { readRecording } = await import("./recorder/read-recording.ts");
+      return (await import("./cli/simulate.ts")).runSimulate(args, io, { drivers: driverModules, readRecording });
     },
   },
 };
@@ -72,15 +142,6 @@ Each command has --help with an example.  millrace --version prints the version.
 `;
 }
 
-async function version(): Promise<string> {
-  const { readFile } = await import("node:fs/promises");
-  for (const up of ["../package.json", "../../package.json"]) {
-    const text = await readFile(new URL(up, import.meta.url), "utf8").catch(() => undefined);
-    if (text !== undefined) return (JSON.parse(text) as { version: string }).version;
-  }
-  return "unknown";
-}
-
 function terminal(): CliIo {
   const controller = new AbortController();
   const stop = (): void => {
@@ -92,6 +153,12 @@ function terminal(): CliIo {
   // A reader that went away (`| head`) is no reason to crash.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   return {
+    ...(process.stdin.isTTY === true
+      ? {
+          answerTo: (question: string) => answerTo(question, controller.signal),
+          secretTo: (question: string) => secretTo(question, controller.signal),
+        }
+      : { input: (most: number) => input(most, controller.signal) }),
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     write: (text) => written(text),
@@ -104,6 +171,60 @@ function terminal(): CliIo {
     argv1: fileURLToPath(import.meta.url),
     cwd: process.cwd(),
   };
+}
+
+/** A line from the terminal; empty where there is none any more. */
+async function answerTo(question: string, signal: AbortSignal): Promise<string> {
+  const { createInterface } = await import("node:readline/promises");
+  const asked = createInterface({ input: process.stdin, output: process.stderr });
+  // In the terminal's raw mode Ctrl-C is a key.
+  asked.on("SIGINT", () => process.emit("SIGINT"));
+  try {
+    return await asked.question(question, { signal });
+  } catch {
+    return "";
+  } finally {
+    asked.close();
+  }
+}
+
+/** As `answerTo`, with nothing shown of what is typed. */
+async function secretTo(question: string, signal: AbortSignal): Promise<string> {
+  const { createInterface } = await import("node:readline/promises");
+  const { Writable } = await import("node:stream");
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const asked = createInterface({ input: process.stdin, output: nowhere, terminal: true, historySize: 0 });
+  asked.on("SIGINT", () => process.emit("SIGINT"));
+  process.stderr.write(question);
+  try {
+    return await asked.question("", { signal });
+  } catch {
+    return "";
+  } finally {
+    asked.close();
+    process.stderr.write("\n");
+  }
+}
+
+/** What stands in stdin, no more than asked for. */
+async function input(most: number, signal: AbortSignal): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const end = () => process.stdin.destroy();
+  signal.addEventListener("abort", end, { once: true });
+  try {
+    for await (const chunk of process.stdin) {
+      const bytes = Buffer.from(chunk);
+      chunks.push(bytes);
+      size += bytes.length;
+      if (size >= most) break;
+    }
+  } catch {
+    // A signal ended it.
+  } finally {
+    signal.removeEventListener("abort", end);
+  }
+  return Buffer.concat(chunks).toString("utf8", 0, most);
 }
 
 /** A reader that went away ends the waiting too. */
@@ -128,7 +249,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   if (name === "--version" || name === "-v") {
-    io.out(`${await version()}\n`);
+    io.out(`${(await import("./version.ts")).programVersion()}\n`);
     return 0;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;

@@ -1,4 +1,5 @@
 import type { QueueTools } from "./cli/queue/tools.ts";
+import { deadLetterLines, uplinksWithDeadLetters } from "./northbound/dead-letter-files.ts";
 import { storedLine } from "./northbound/encoders/stored.ts";
 import { lockHolder, resetQueue, restoreQueue, StoppedInspector, writeBackup } from "./queue/inspect.ts";
 
@@ -6,6 +7,7 @@ import { lockHolder, resetQueue, restoreQueue, StoppedInspector, writeBackup } f
 export const queueTools: QueueTools = {
   stopped: (parts) => StoppedInspector.open(parts),
   lockHolder,
+  deadLetters: { uplinks: uplinksWithDeadLetters, lines: deadLetterLines },
   line: storedLine,
   backup: writeBackup,
   restore: restoreQueue,

@@ -27,6 +27,9 @@ const cases = [
     'import { x } from "./errors.ts";\nimport { z } from "zod";',
     undefined,
   ],
+  ["host imports a part", "gateway/host/a.ts", 'import { x } from "../queue/x.ts";', "noRestrictedImports"],
+  ["host imports core", "gateway/host/b.ts", 'import { x } from "../core/errors.ts";', "noRestrictedImports"],
+  ["host imports node:", "gateway/host/c.ts", 'import { x } from "node:fs";', undefined],
   ...parts.flatMap((part) =>
     parts
       .filter((other) => other !== part)
@@ -88,6 +91,19 @@ const cases = [
     "config imports the module lists",
     "gateway/config/c.ts",
     'import { x } from "../northbound/index.ts";\nimport { y } from "../../drivers/index.ts";',
+    undefined,
+  ],
+  ["dashboard imports core", "gateway/dashboard/a.ts", 'import { x } from "../core/errors.ts";', "noRestrictedImports"],
+  [
+    "a page imports a part",
+    "gateway/dashboard/pages/a.ts",
+    'import { x } from "../../queue/x.ts";',
+    "noRestrictedImports",
+  ],
+  [
+    "dashboard imports the types of the API",
+    "gateway/dashboard/b.ts",
+    'import type { x } from "../http/api/schemas.ts";\nimport { y } from "./parts/y.tsx";',
     undefined,
   ],
   ["http imports a part", "gateway/http/a.ts", 'import { x } from "../queue/x.ts";', "noRestrictedImports"],

@@ -2,13 +2,15 @@
 // when a source is newer than the last build. Does nothing, quickly, when all is in place.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const installStamp = join(root, "node_modules", ".millrace-lock");
 const buildStamp = join(root, "dist", ".millrace-build");
+const pageStamp = join(root, "dist", ".millrace-dashboard");
+const page = join("gateway", "dashboard");
 
 function run(what, command, args) {
   console.error(`millrace: ${what} …`);
@@ -21,10 +23,12 @@ function run(what, command, args) {
   }
 }
 
-function newest(folder) {
+function newest(folder, except) {
   let latest = 0;
   for (const entry of readdirSync(join(root, folder), { withFileTypes: true, recursive: true })) {
-    if (entry.isFile()) latest = Math.max(latest, statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
+    const folderOfEntry = entry.parentPath ?? entry.path;
+    if (!entry.isFile() || (except !== undefined && `${folderOfEntry}/`.startsWith(`${join(root, except)}/`))) continue;
+    latest = Math.max(latest, statSync(join(folderOfEntry, entry.name)).mtimeMs);
   }
   return latest;
 }
@@ -35,7 +39,10 @@ export function ready() {
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");
   const installed = existsSync(installStamp) && readFileSync(installStamp, "utf8") === lock;
-  if (!installed) {
+  if (!installed && lstatSync(join(root, "node_modules"), { throwIfNoEntry: false })?.isSymbolicLink()) {
+    // It is somebody else's: installing would take it away from there.
+    console.error("millrace: node_modules is a link and was installed from another lockfile; used as it is");
+  } else if (!installed) {
     // No install scripts: every native package ships its binaries inside the registry package.
     const npm = process.env.npm_execpath;
     const args = ["ci", "--include=dev", "--ignore-scripts", "--loglevel=error"];
@@ -44,15 +51,32 @@ export function ready() {
     writeFileSync(installStamp, lock);
     rmSync(buildStamp, { force: true });
   }
-  const sources = Math.max(newest("gateway"), newest("drivers"), statSync(join(root, "tsconfig.build.json")).mtimeMs);
+  const sources = Math.max(
+    newest("gateway", page),
+    newest("drivers"),
+    statSync(join(root, "tsconfig.build.json")).mtimeMs,
+  );
   if (!existsSync(buildStamp) || statSync(buildStamp).mtimeMs < sources) {
-    rmSync(join(root, "dist"), { recursive: true, force: true });
+    for (const made of ["gateway", "drivers", ".tsbuildinfo", ".millrace-build"])
+      rmSync(join(root, "dist", made), { recursive: true, force: true });
     run("building", process.execPath, [
       join(root, "node_modules", "typescript", "bin", "tsc"),
       "-p",
       "tsconfig.build.json",
     ]);
     writeFileSync(buildStamp, "");
+  }
+  // The page is a build of its own: it is left alone while only the gateway changes.
+  const made = Math.max(newest(page), existsSync(installStamp) ? statSync(installStamp).mtimeMs : 0);
+  if (!existsSync(pageStamp) || statSync(pageStamp).mtimeMs < made) {
+    run("building the dashboard", process.execPath, [
+      join(root, "node_modules", "vite", "bin", "vite.js"),
+      "build",
+      "--config",
+      join(page, "vite.config.ts"),
+      page,
+    ]);
+    writeFileSync(pageStamp, "");
   }
 }
 

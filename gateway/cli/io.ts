@@ -9,6 +9,12 @@ export interface CliIo {
   err(text: string): void;
   /** Writes to stdout; resolves when it has taken it, so that much text does not gather in memory. */
   write?(text: string): Promise<void>;
+  /** Asks whoever sits at the terminal; empty when they give no answer. Absent where stdin is no terminal. */
+  answerTo?(question: string): Promise<string>;
+  /** The same for what nobody may see; absent where stdin is no terminal. */
+  secretTo?(question: string): Promise<string>;
+  /** What stands in stdin, up to so many bytes. Absent where it is a terminal. */
+  input?(most: number): Promise<string>;
   /** Whether stderr is a terminal. */
   readonly errTty?: boolean;
   /** Whether stdout is a terminal. */

@@ -19,7 +19,8 @@ const HELP = `millrace learnt - what the gateway has learnt about its devices
 Usage: millrace learnt [DEVICE...] [--config FILE] [--export | --reset | --json]
 
   -c, --config FILE    configuration (default: millrace.yaml)
-  --export             as YAML: keys to put into the device in the configuration
+  --export             as YAML: keys to put into the device in the configuration, or a profile of their own:
+                       save it as profiles/own/meter-1.yaml and add own/meter-1 to the device's "profile" list
   --reset              forget it; a running gateway notices within 5 seconds and learns anew
   --json               as it is kept
   -h, --help           this text

@@ -3,6 +3,7 @@ import type { RecordQuery } from "../core/inspect.ts";
 import { STREAMS } from "../core/record.ts";
 import { asCommand, type CliIo, EXIT, parseCommand, UsageError } from "./io.ts";
 import { UnavailableError } from "./queue/client.ts";
+import { DEAD_LETTERS_HELP, deadLetters } from "./queue/dead-letters.ts";
 import { describeStats } from "./queue/describe.ts";
 import { exportRecords } from "./queue/export.ts";
 import * as help from "./queue/help.ts";
@@ -19,6 +20,7 @@ const COMMANDS: Readonly<Record<string, { readonly help: string; readonly run: R
   stats: { help: help.STATS_HELP, run: runStats },
   peek: { help: help.PEEK_HELP, run: (args, io, tools) => runRecords(args, io, tools, PEEK_LIMIT) },
   export: { help: help.EXPORT_HELP, run: (args, io, tools) => runRecords(args, io, tools, undefined) },
+  "dead-letters": { help: DEAD_LETTERS_HELP, run: runDeadLetters },
   forget: { help: help.FORGET_HELP, run: runMaintain("UPLINK", forget) },
   backup: { help: help.BACKUP_HELP, run: runMaintain("DIR", backup) },
   restore: { help: help.RESTORE_HELP, run: runMaintain("DIR", restore) },
@@ -107,6 +109,22 @@ async function runRecords(args: string[], io: CliIo, tools: QueueTools, limit: n
   };
   const source = await openSource(await whereOf(values, io), tools);
   return await exportRecords(source, query, values.out, io);
+}
+
+async function runDeadLetters(args: string[], io: CliIo, tools: QueueTools): Promise<number> {
+  const { values, positionals } = parseCommand(args, {
+    ...WHERE_OPTIONS,
+    uplink: { type: "string" },
+    out: { type: "string" },
+  });
+  const [word, ...more] = positionals;
+  noPositionals(word === "export" ? more : positionals);
+  return await deadLetters(await whereOf(values, io), tools, io, {
+    exports: word === "export",
+    uplink: values.uplink,
+    out: values.out,
+    json: values.json === true,
+  });
 }
 
 /** A command that changes something: `what` names its argument. */

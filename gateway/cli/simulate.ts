@@ -5,32 +5,55 @@ import { z } from "zod";
 import type { DriverModule, Simulator } from "../core/driver.ts";
 import { ConfigError, messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
+import type { Replay, ReplayOptions } from "../core/recording.ts";
 import { asCommand, type CliIo, EXIT, parseCommand, UsageError } from "./io.ts";
+import { deviceOfProfile, PROFILE_OPTIONS } from "./simulate/profile.ts";
+import { RECORDING_OPTIONS, type RecordingDeps, replayOptions, startReplay } from "./simulate/recording.ts";
 
 const HELP = `millrace simulate: a device in software, on a real socket or serial port, with values that move.
 
 Usage: millrace simulate FILE.yaml [--path PORT | --port NUMBER] [--json]
+       millrace simulate --profile VENDOR/MODEL [--unit N] [--set NAME=VALUE] [--path PORT | --port NUMBER] [--json]
+       millrace simulate --recording FILE.pcapng [--path PORT | --port NUMBER] [--delays] [--json]
 
   --port NUMBER   TCP port instead of the file's (0 takes a free one)
   --path PORT     serial port instead of the file's
   --json          one JSON line with the address instead of text
+
+With --profile it has the tags of a device profile (millrace profile list), with values that move as their units have it.
+
+  --unit N        unit id (default 1)
+  --set NAME=VALUE  a parameter of the profile; can be given several times
+
+With --recording it answers as the device in a capture did: each question gets the recorded answers in their order, refusals
+and silences too. The capture is one of millrace record, or one of Modbus TCP by tcpdump or Wireshark (pcapng).
+
+  --delays        answers take as long as they took; without it they come at once
+  --at-end WORD   after the last answer to a question: repeat it (default), loop (the first one again), or silence
+  --unknown WORD  for questions that are not in it: exception (0x0B, default) or silence; each is told once
 
 Runs until Ctrl-C. The file names the driver (default modbus) and what the device answers; see examples/devices.
 
 Exit: 0 stopped, 66 no such file, 78 the file is wrong or its port cannot be used, 64 usage.
 
 Example: millrace simulate examples/devices/press.yaml
+         millrace simulate --profile eastron/sdm630 --port 5020
+         millrace simulate --recording plc-1.pcapng --port 5020
 `;
 
 const OPTIONS = {
   port: { type: "string" },
   path: { type: "string" },
   json: { type: "boolean" },
+  ...RECORDING_OPTIONS,
+  ...PROFILE_OPTIONS,
   help: { type: "boolean", short: "h" },
 } as const;
 
 export interface SimulateDeps {
   readonly drivers: readonly DriverModule[];
+  /** Reads a capture file; without it there is no --recording. */
+  readonly readRecording?: RecordingDeps["readRecording"];
 }
 
 /** `millrace simulate`; resolves with a sysexits code when the signal aborts. */
@@ -41,30 +64,80 @@ export function runSimulate(args: string[], io: CliIo, deps: SimulateDeps): Prom
       io.out(HELP);
       return EXIT.ok;
     }
-    const [name, ...more] = positionals;
+    if (values.recording !== undefined) {
+      if (positionals.length > 0 || values.profile !== undefined)
+        throw new UsageError("--recording takes the place of the file");
+      return await playRecording(values.recording, replayOptions(values), values.json === true, io, deps);
+    }
+    onlyWith(values, "recording", ["delays", "at-end", "unknown"]);
+    if (values.profile === undefined) onlyWith(values, "profile", ["unit", "set"]);
+    else if (positionals.length > 0) throw new UsageError("--profile takes the place of the file");
+    const [name = values.profile, ...more] = positionals;
     if (name === undefined || more.length > 0) throw new UsageError("give one file, e.g. examples/devices/press.yaml");
-    const file = resolve(io.cwd, name);
-    let text: string;
-    try {
-      text = await readFile(file, "utf8");
-    } catch (error) {
+    const { profile } = values;
+    const device = async () =>
+      profile === undefined
+        ? override(read(await readFile(resolve(io.cwd, name), "utf8")), values)
+        : await deviceOfProfile({ ...values, profile }, io.cwd, deps.drivers);
+    return await playDevice(name, device, values.json === true, io, deps);
+  });
+}
+
+function onlyWith(values: object, option: string, keys: readonly string[]): void {
+  const key = keys.find((each) => Object.hasOwn(values, each));
+  if (key !== undefined) throw new UsageError(`--${key} needs --${option}`);
+}
+
+async function playDevice(
+  name: string,
+  device: () => Promise<Record<string, unknown>>,
+  json: boolean,
+  io: CliIo,
+  { drivers }: SimulateDeps,
+): Promise<number> {
+  let simulator: Simulator;
+  try {
+    simulator = await startSimulator(await device(), drivers, loggerTo(io));
+  } catch (error) {
+    if (error instanceof Error && "syscall" in error) {
       io.err(`millrace simulate: ${messageOf(error)}\n`);
       return EXIT.noInput;
     }
-    let simulator: Simulator;
-    try {
-      simulator = await startSimulator(override(read(text), values), deps.drivers, loggerTo(io));
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      io.err(`millrace simulate: ${name}: ${error.message}\n`);
-      return EXIT.config;
-    }
-    const { address } = simulator;
-    io.out(values.json ? `${JSON.stringify({ address })}\n` : `${name} answers at ${address}; Ctrl-C ends it\n`);
-    await aborted(io.signal);
-    await simulator.stop();
-    return EXIT.ok;
-  });
+    if (!(error instanceof ConfigError)) throw error;
+    io.err(`millrace simulate: ${name}: ${error.message}\n`);
+    return EXIT.config;
+  }
+  const { address } = simulator;
+  io.out(json ? `${JSON.stringify({ address })}\n` : `${name} answers at ${address}; Ctrl-C ends it\n`);
+  await aborted(io.signal);
+  await simulator.stop();
+  return EXIT.ok;
+}
+
+async function playRecording(
+  name: string,
+  options: ReplayOptions,
+  json: boolean,
+  io: CliIo,
+  { drivers, readRecording }: SimulateDeps,
+): Promise<number> {
+  if (!readRecording) throw new UsageError("recordings cannot be played here");
+  let replay: Replay;
+  try {
+    replay = await startReplay(resolve(io.cwd, name), options, { drivers, readRecording }, loggerTo(io));
+  } catch (error) {
+    io.err(`millrace simulate: ${name}: ${messageOf(error)}\n`);
+    if (error instanceof ConfigError) return EXIT.config;
+    if (error instanceof Error && "syscall" in error) return EXIT.noInput;
+    throw error;
+  }
+  const { address, content } = replay;
+  io.out(
+    json ? `${JSON.stringify({ address, content })}\n` : `${name} (${content}) answers at ${address}; Ctrl-C ends it\n`,
+  );
+  await aborted(io.signal);
+  await replay.stop();
+  return EXIT.ok;
 }
 
 /**

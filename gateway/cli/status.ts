@@ -4,7 +4,10 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { messageOf } from "../core/errors.ts";
 import { httpOptions } from "../core/options/http.ts";
+import { findControl } from "../http/control-path.ts";
+import { dataFolder } from "./audit.ts";
 import { asCommand, type CliIo, EXIT, parseCommand, UsageError } from "./io.ts";
+import { askJson } from "./queue/client.ts";
 import { describeStatus } from "./status/describe.ts";
 import { statusReport } from "./status/report.ts";
 
@@ -40,10 +43,10 @@ export function runStatus(args: string[], io: CliIo): Promise<number> {
       return EXIT.ok;
     }
     if (positionals.length > 0) throw new UsageError(`"${positionals[0]}" is not an option; give --config or --url`);
-    const base = values.url === undefined ? await urlOf(values.config, io) : baseUrl(values.url);
+    const { base, get } = await gatewayOf(values, io);
     let json: unknown;
     try {
-      json = await fetchJson(new URL("/status", base), io.signal);
+      json = await get("/status");
     } catch (error) {
       io.err(`millrace status: no gateway answers at ${base}: ${messageOf(error)}\n`);
       return EXIT.unavailable;
@@ -73,13 +76,34 @@ export async function fetchJson(url: URL, signal: AbortSignal): Promise<unknown>
   }
 }
 
+/** How a gateway is asked, and where, for messages. */
+export interface Asked {
+  readonly base: string;
+  readonly get: (path: string) => Promise<unknown>;
+}
+
+/** The gateway that is meant: by its address or, where its port speaks TLS, by the control socket of its data folder. @throws UsageError. */
+export async function gatewayOf(
+  { url, config }: { readonly url?: string | undefined; readonly config?: string | undefined },
+  io: CliIo,
+): Promise<Asked> {
+  const found = url === undefined ? await placeOf(config, io) : { base: baseUrl(url) };
+  const { base } = found;
+  if ("socket" in found) return { base, get: (path) => askJson(base, "GET", path, io.signal) };
+  return { base, get: (path) => fetchJson(new URL(path, base), io.signal) };
+}
+
 function baseUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol !== "http:") throw new UsageError(`--url "${text}" is not an address; write http://127.0.0.1:8080`);
   return url.origin;
 }
 
-async function urlOf(config: string | undefined, io: CliIo): Promise<string> {
+/** Where the gateway of this configuration answers. @throws UsageError. */
+async function placeOf(
+  config: string | undefined,
+  io: CliIo,
+): Promise<{ readonly base: string } | { readonly base: string; readonly socket: true }> {
   const file = resolve(io.cwd, config ?? "millrace.yaml");
   let http: unknown;
   try {
@@ -90,7 +114,8 @@ async function urlOf(config: string | undefined, io: CliIo): Promise<string> {
   }
   const options = httpOptions.safeParse(http ?? {});
   if (!options.success) throw new UsageError(`${file}: http is not valid; see millrace check`);
-  const { host, port } = options.data;
+  const { host, port, tls } = options.data;
+  if (tls) return { base: await findControl(await dataFolder({ config }, io)), socket: true };
   if (port === 0) throw new UsageError(`${file} has http.port 0; give --url with the port from the gateway's log`);
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return { base: `http://${host.includes(":") ? `[${host}]` : host}:${port}` };
 }

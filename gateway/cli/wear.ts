@@ -18,9 +18,22 @@ export function describeWear(wear: z.infer<typeof wearSchema>): string {
   const perRecord = bytesPerRecord === undefined ? "" : `, ${Math.round(bytesPerRecord)} bytes per record`;
   const written = `written since the start: ${count(records)} records, ${formatSize(bytesWritten)}${perRecord}, ${count(fsyncs)} fsyncs`;
   if (deviceBytesPerDay === undefined) return `${written}\ncard: no estimate in the first minute`;
+  return `${written}\ncard: ${describeCard({ deviceBytesPerDay, endurance, ...(cardDays === undefined ? {} : { cardDays }) })}`;
+}
+
+/** What reaches the device, and how long it lasts at that. */
+export function describeCard({
+  deviceBytesPerDay,
+  endurance,
+  cardDays,
+}: {
+  readonly deviceBytesPerDay: number;
+  readonly endurance: number;
+  readonly cardDays?: number;
+}): string {
   const life = cardDays === undefined ? "nothing is written now" : `lasts ${years(cardDays)} at this rate`;
   const per = `${(deviceBytesPerDay / 1e9).toFixed(2)} GB a day reach the device (estimate, with 8.5 kB per fsync on ext4)`;
-  return `${written}\ncard: ${per}; one that takes ${endurance / 1e12} TB (queue.endurance), new, ${life}`;
+  return `${per}; one that takes ${endurance / 1e12} TB (queue.endurance), new, ${life}`;
 }
 
 function years(days: number): string {

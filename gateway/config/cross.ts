@@ -5,23 +5,13 @@ import type { HttpOptions } from "../core/options/http.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
 import { formatSize } from "../core/options/units.ts";
 import { type Faults, type Path, pathText } from "./faults.ts";
+import { LOOPBACK } from "./local-broker.ts";
 import { checkFilter, overlap } from "./topics.ts";
 import type { LoadedLink, LoadedUplink } from "./types.ts";
 
 /** What schemas cannot say, because it concerns two places of the file or the machine. */
 
-const LOOPBACK = /^(localhost|::1|127(\.\d{1,3}){3})$/;
 const MIN_SEGMENTS = 8;
-
-export function checkBroker(broker: BrokerOptions, faults: Faults): void {
-  for (const [index, { host }] of broker.listeners.entries()) {
-    if (LOOPBACK.test(host)) continue;
-    faults.add(
-      ["broker", "listeners", index, "host"],
-      `"${host}" is not loopback, and users are not in this version; use 127.0.0.1 or ::1`,
-    );
-  }
-}
 
 export function checkPorts(broker: BrokerOptions | undefined, http: HttpOptions | undefined, faults: Faults): void {
   const taken: { readonly host: string; readonly port: number; readonly path: Path }[] = [];
@@ -36,10 +26,19 @@ export function checkPorts(broker: BrokerOptions | undefined, http: HttpOptions 
     }
     taken.push({ host, port, path });
   };
-  for (const [index, { host, port }] of (broker?.listeners ?? []).entries()) {
+  for (const [index, { host, port }] of (broker?.external ? [] : (broker?.listeners ?? [])).entries()) {
     claim(host, port, ["broker", "listeners", index, "port"]);
   }
   if (http !== undefined) claim(http.host, http.port, ["http", "port"]);
+}
+
+/** Passwords and values do not cross a network in the clear. */
+export function checkHttp(http: HttpOptions | undefined, faults: Faults): void {
+  if (http === undefined || http.tls || LOOPBACK.test(http.host)) return;
+  faults.add(
+    ["http", "host"],
+    `"${http.host}" is not loopback and there is no "tls"; add tls: { cert: FILE, key: FILE }, or use 127.0.0.1`,
+  );
 }
 
 function sameHost(a: string, b: string): boolean {

@@ -1,12 +1,13 @@
 import { z } from "zod";
 import type { DriverModule } from "../core/driver.ts";
 import { deviceShape, linkShape, tagShape } from "../core/options/link.ts";
-import { uplinkShape } from "../core/options/uplink.ts";
+import { profileShape } from "../core/options/profile.ts";
 import type { UplinkModule } from "../core/uplink.ts";
 import { isRecord } from "./explain.ts";
 import { driverModules, uplinkModules } from "./modules.ts";
 import { sections } from "./section-schemas.ts";
 import type { ConfigDeps } from "./types.ts";
+import { uplinkShape } from "./uplink-shape.ts";
 
 export type Json = { [key: string]: unknown };
 
@@ -23,8 +24,9 @@ export function configJsonSchema(deps: Pick<ConfigDeps, "drivers" | "uplinks"> =
     type: "object",
     properties: {
       gateway: { description: "Who this gateway is.", ...jsonOf(sections.gateway) },
-      broker: { description: "The MQTT broker for local clients.", ...jsonOf(sections.broker) },
+      broker: { description: "The MQTT broker for local clients.", ...withText(jsonOf(sections.broker), "external") },
       capture: { description: "Local MQTT messages that go into the queue.", ...jsonOf(sections.capture) },
+      commands: { description: "Commands to devices, over MQTT.", ...jsonOf(sections.commands) },
       queue: { description: "The store-and-forward queue on disk.", ...jsonOf(sections.queue) },
       links: {
         description: "Serial ports and TCP sessions to devices.",
@@ -36,7 +38,7 @@ export function configJsonSchema(deps: Pick<ConfigDeps, "drivers" | "uplinks"> =
         type: "array",
         items: oneOfModules("type", uplinks.map(uplinkBranch), uplinks),
       },
-      http: { description: "Health and metrics.", ...jsonOf(sections.http) },
+      http: { description: "Dashboard, API, health and metrics.", ...jsonOf(sections.http) },
     },
     required: ["gateway"],
     additionalProperties: false,
@@ -60,9 +62,40 @@ function oneOfModules(key: string, branches: readonly Json[], modules: readonly 
 function linkBranch(module: DriverModule): Json {
   const tag = z.strictObject({ ...tagShape, ...module.tagSchema.shape });
   const tags = z.array(tag).min(1).describe("What is read from this device.");
-  const device = z.strictObject({ ...deviceShape, ...module.deviceSchema.shape, tags });
-  const devices = z.array(device).min(1).describe("The devices on this link.");
-  return jsonOf(z.strictObject({ ...linkShape, driver: z.literal(module.name), ...module.linkSchema.shape, devices }));
+  const device = jsonOf(z.strictObject({ ...deviceShape, ...profileShape, ...module.deviceSchema.shape }));
+  const devices = z.array(z.unknown()).min(1).describe("The devices on this link.");
+  const link = jsonOf(
+    z.strictObject({ ...linkShape, driver: z.literal(module.name), ...module.linkSchema.shape, devices }),
+  );
+  const inProfile = z.array(tag.partial().required({ name: true }));
+  Object.assign(propertyOf(link, "devices"), { items: withTags(device, jsonOf(tags), jsonOf(inProfile)) });
+  return link;
+}
+
+/** A device has all of its tags itself, or has a profile, and with it tags that only change or add something. */
+function withTags(device: Json, tags: Json, inProfile: Json): Json {
+  const { description } = tags;
+  return {
+    ...device,
+    properties: { ...(isRecord(device["properties"]) ? device["properties"] : {}), tags: { description } },
+    if: { required: ["profile"] },
+    // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+    then: { properties: { tags: inProfile } },
+    else: { properties: { tags }, required: ["tags"] },
+  };
+}
+
+/** A mapping of which one key may be a text too. */
+function withText(schema: Json, key: string): Json {
+  const { description, ...mapping } = propertyOf(schema, key);
+  Object.assign(schema["properties"] ?? {}, { [key]: { description, anyOf: [{ type: "string" }, mapping] } });
+  return schema;
+}
+
+function propertyOf(schema: Json, key: string): Json {
+  const properties = schema["properties"];
+  const property = isRecord(properties) ? properties[key] : undefined;
+  return isRecord(property) ? property : {};
 }
 
 function uplinkBranch(module: UplinkModule): Json {

@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { deviceShape, linkShape, tagShape } from "../core/options/link.ts";
+import { profileShape } from "../core/options/profile.ts";
 import { duration, secretRef, size } from "../core/options/units.ts";
-import { uplinkShape } from "../core/options/uplink.ts";
 import { isRecord } from "./explain.ts";
 import { type Json, jsonOf } from "./json-schema.ts";
 import { driverModules, uplinkModules } from "./modules.ts";
 import { sections } from "./section-schemas.ts";
 import type { ConfigDeps } from "./types.ts";
+import { uplinkShape } from "./uplink-shape.ts";
 
 /**
  * The option tables of the documentation, as Markdown by name: `gateway`, `queue`, ..., `link`, `device`, `tag` for the
@@ -15,7 +16,7 @@ import type { ConfigDeps } from "./types.ts";
 export function optionTables(deps: Pick<ConfigDeps, "drivers" | "uplinks"> = {}): ReadonlyMap<string, string> {
   const schemas = new Map<string, z.ZodType>(Object.entries(sections));
   schemas.set("link", z.strictObject(linkShape));
-  schemas.set("device", z.strictObject(deviceShape));
+  schemas.set("device", z.strictObject({ ...deviceShape, ...profileShape }));
   schemas.set("tag", z.strictObject(tagShape));
   for (const { name, linkSchema, deviceSchema, tagSchema } of deps.drivers ?? driverModules) {
     schemas.set(`${name} link`, linkSchema);
@@ -111,6 +112,7 @@ const SECRET = JSON.stringify(jsonOf(secretRef)["anyOf"]);
 
 function kindOf(property: Json): string {
   if ("const" in property) return `\`${String(property["const"])}\``;
+  if (Array.isArray(property["oneOf"])) return "mapping";
   const words = property["enum"];
   if (Array.isArray(words)) return words.map((word) => `\`${String(word)}\``).join(" ");
   const options = property["anyOf"];

@@ -1,4 +1,5 @@
 import type { Clock } from "../core/clock.ts";
+import { isDerived } from "../core/derived.ts";
 import type { Device, Driver, DriverContext, Tag } from "../core/driver.ts";
 import { ConfigError } from "../core/errors.ts";
 import type { LearntStore } from "../core/learnt.ts";
@@ -33,8 +34,8 @@ export async function planLink(
   await driver.close();
   const planned = groups.filter((group) => group !== undefined);
   if (planned.length < groups.length) return undefined;
-  const { name, options, devices } = draft;
-  return { name, driver: draft.driver, options, devices, groups: planned, concurrency };
+  const { name, options, devices, recorder } = draft;
+  return { name, driver: draft.driver, options, devices, recorder, groups: planned, concurrency };
 }
 
 function makeDriver(draft: LinkDraft, context: DriverContext, faults: Faults): Driver | undefined {
@@ -50,15 +51,17 @@ function makeDriver(draft: LinkDraft, context: DriverContext, faults: Faults): D
 /** Tags of a device with the same `every` and the same stream are read together. */
 function scanGroups(device: Device): Omit<ScanGroup, "requests">[] {
   const groups = new Map<string, Tag[]>();
-  for (const tag of device.tags) {
+  for (const tag of [...device.tags, ...(device.derived ?? [])]) {
     const key = `${tag.everyMs} ${tag.stream}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [tag]);
     else group.push(tag);
   }
-  return [...groups.values()].flatMap((tags) => {
-    const first = tags[0];
-    return first === undefined ? [] : [{ device, everyMs: first.everyMs, stream: first.stream, tags }];
+  return [...groups.values()].flatMap((all) => {
+    const first = all[0];
+    if (first === undefined) return [];
+    const [tags, derived] = [all.filter((tag) => !isDerived(tag)), all.filter(isDerived)];
+    return [{ device, everyMs: first.everyMs, stream: first.stream, tags, derived }];
   });
 }
 
@@ -69,7 +72,7 @@ function planGroup(
   faults: Faults,
 ): ScanGroup | undefined {
   try {
-    return { ...group, requests: driver.plan(group.device, group.tags, {}) };
+    return { ...group, requests: group.tags.length === 0 ? [] : driver.plan(group.device, group.tags, {}) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     faults.add(tagPath(group.device, error.message, path), error.message);

@@ -6,31 +6,18 @@ import type { Path } from "./faults.ts";
  */
 const KEYS: Readonly<Record<string, string>> = {
   clock: 'remove "clock"',
-  commands: 'remove "commands"',
   dashboard: 'remove "dashboard"',
-  "broker.users": 'without users only loopback may connect, and anonymously; remove "users"',
-  "broker.sessions": 'sessions are kept in memory; remove "sessions"',
-  "broker.persistence": 'sessions and retained messages are kept in memory; remove "persistence"',
-  "broker.listeners[].cert": 'only listeners of type tcp; remove "cert"',
-  "broker.listeners[].key": 'only listeners of type tcp; remove "key"',
-  "broker.listeners[].ca": 'only listeners of type tcp; remove "ca"',
-  "broker.listeners[].tls": 'only listeners of type tcp; remove "tls"',
-  "broker.listeners[].path": 'only listeners of type tcp; remove "path"',
+  "broker.persistence":
+    'sessions and retained messages are always kept on disk; their limits are under "sessions" and "retained"',
   "queue.clock": 'remove "clock"',
   "queue.streams": 'use "shares", "eventsPolicy" and "telemetryPolicy"; remove "streams"',
   "queue.retain": 'it belongs to "maxBacklog" of an uplink; remove "retain"',
-  "uplinks[].accept": 'nothing comes down from an uplink; remove "accept"',
-  "uplinks[].encoder": 'records are sent as JSON values; remove "encoder"',
-  "uplinks[].format": 'records are sent as JSON values; remove "format"',
+  "uplinks[].format": 'it is called "encoder"',
   "uplinks[].presets": 'remove "presets"',
-  "uplinks[].preset": 'remove "preset"',
-  "http.users": 'only loopback; remove "users"',
-  "http.tls": 'only loopback; remove "tls"',
+  "http.users": 'accounts are not in the configuration: millrace user add NAME; remove "users"',
 };
 
 const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "broker.listeners[].type": { tls: "use tcp", ws: "use tcp", wss: "use tcp" },
-  "uplinks[].type": { kafka: "use mqtt", rabbitmq: "use mqtt", activemq: "use mqtt", zeromq: "use mqtt" },
   "uplinks[].order": { strict: "use fifo or live-first" },
 };
 

@@ -91,7 +91,7 @@ export async function checkSecrets(
   }
 }
 
-const TLS_FILES = ["ca", "cert", "key"];
+const TLS_FILES = ["ca", "cert", "key", "crl"];
 
 /** Warns of certificate files, named relative to the configuration, that cannot be read on this machine. */
 export async function checkTlsFiles(options: unknown, path: Path, folder: string, faults: Faults): Promise<void> {

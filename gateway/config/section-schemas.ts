@@ -1,7 +1,9 @@
 import { brokerOptions, captureOptions } from "../core/options/broker.ts";
+import { commandOptions } from "../core/options/commands.ts";
 import { type GatewayOptions, gatewayOptions } from "../core/options/gateway.ts";
 import { httpOptions } from "../core/options/http.ts";
 import { queueOptions } from "../core/options/queue.ts";
+import { recipeOptions } from "../core/options/recipes.ts";
 
 export type { GatewayOptions };
 
@@ -10,6 +12,8 @@ export const sections = {
   gateway: gatewayOptions,
   broker: brokerOptions.prefault({}),
   capture: captureOptions,
+  commands: commandOptions.prefault({}),
+  recipes: recipeOptions,
   queue: queueOptions.prefault({}),
   http: httpOptions.prefault({}),
 } as const;

@@ -1,11 +1,17 @@
 import type { Device, DriverModule, Request, Tag } from "../core/driver.ts";
 import type { LearntStore } from "../core/learnt.ts";
 import type { BrokerOptions, CaptureOptions } from "../core/options/broker.ts";
+import type { CommandOptions } from "../core/options/commands.ts";
 import type { HttpOptions } from "../core/options/http.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
+import type { RecorderOptions } from "../core/options/recorder.ts";
+import type { TopicLimits, TopicRule } from "../core/options/topic-map.ts";
+import type { Recipe } from "../core/recipe.ts";
 import type { StreamName } from "../core/record.ts";
 import type { UplinkModule } from "../core/uplink.ts";
+import type { EncoderOption } from "../northbound/index.ts";
 import type { Located, Path, Position } from "./faults.ts";
+import type { UsedProfile } from "./profiles/expand.ts";
 import type { GatewayOptions } from "./section-schemas.ts";
 
 /** What can stand behind `driver:` and `type:`, and what secrets in `env` are looked up in. */
@@ -26,6 +32,8 @@ export interface ScanGroup {
   readonly everyMs: number;
   readonly stream: StreamName;
   readonly tags: readonly Tag[];
+  /** Tags worked out from others, whose samples go out with this group. */
+  readonly derived: readonly Tag[];
   readonly requests: readonly Request[];
 }
 
@@ -36,6 +44,7 @@ export interface LoadedLink {
   readonly options: unknown;
   readonly devices: readonly Device[];
   readonly groups: readonly ScanGroup[];
+  readonly recorder: RecorderOptions;
   /** Wire transactions at once, as the driver says. */
   readonly concurrency: number;
 }
@@ -44,8 +53,11 @@ export interface LoadedLink {
 export interface UplinkShared {
   readonly name: string;
   readonly select: readonly string[];
-  /** Topic upstream, with `{gateway}` and `{topic}`. */
+  /** Topic upstream, with placeholders; rules of `map` come before it. */
   readonly topic: string;
+  readonly map: readonly TopicRule[];
+  readonly topicLimits: TopicLimits;
+  readonly encoder: EncoderOption;
   readonly from: "oldest" | "now";
   readonly required: boolean;
   readonly order: "fifo" | "live-first";
@@ -57,6 +69,8 @@ export interface UplinkShared {
   };
   /** Caps per second. */
   readonly maxRate: { readonly messages?: number | undefined; readonly bytes?: number | undefined };
+  /** Bytes and milliseconds. */
+  readonly deadLetters: { readonly bytes: number; readonly age: number };
 }
 
 export interface LoadedUplink {
@@ -77,10 +91,14 @@ export interface LoadedConfig {
   readonly gateway: GatewayOptions;
   readonly broker: BrokerOptions;
   readonly capture: CaptureOptions;
+  readonly commands: CommandOptions;
+  readonly recipes: readonly Recipe[];
   readonly queue: QueueOptions;
   readonly links: readonly LoadedLink[];
   readonly uplinks: readonly LoadedUplink[];
   readonly http: HttpOptions;
+  /** Which devices have tags from profiles. */
+  readonly profiles: readonly UsedProfile[];
   readonly warnings: readonly Located[];
   /** Line and column of a key's value, or of the nearest thing around it. */
   position(path: Path): Position;

@@ -43,7 +43,11 @@ export function parseYaml(text: string): ParsedYaml {
     schema: "core",
     logLevel: "error",
   });
-  const locate: Locate = (path, part) => at(offsetOf(doc, path, part));
+  const locate: Locate = (path, part) => {
+    if (part !== "text") return at(offsetOf(doc, path, part));
+    const offset = offsetOf(doc, path);
+    return at(/["']/.test(text[offset] ?? "") ? offset + 1 : offset);
+  };
   const syntax = firstPerLine(
     [...doc.errors, ...doc.warnings].map((e) => ({ position: at(e.pos[0]), path: [], message: meaningOf(e) })),
   );

@@ -8,6 +8,14 @@ export interface Selector {
   matches(topic: string): boolean;
 }
 
+/** What brokers keep for themselves. */
+const RESERVED = ["$SYS", "$share", "$queue", "$sparkplug"];
+
+/** Whether no client may publish to `topic`, or to any topic of such a filter. */
+export function isReservedTopic(topic: string): boolean {
+  return RESERVED.includes(topic.split("/", 1)[0] ?? "");
+}
+
 /** @throws RangeError naming the fault, when `filter` is not a valid topic filter. */
 export function checkTopicFilter(filter: string): void {
   if (filter.length === 0) throw new RangeError("a topic filter must not be empty");
@@ -42,6 +50,19 @@ export function topicMatches(filter: string, topic: string): boolean {
     if (level !== "+" && level !== have[index]) return false;
   }
   return want.length === have.length;
+}
+
+/** Whether every topic that `inner` matches is matched by `outer` too; both are valid filters. */
+export function filterCovers(outer: string, inner: string): boolean {
+  if (inner.startsWith("$") && (outer.startsWith("+") || outer.startsWith("#"))) return false;
+  const wide = outer.split("/");
+  const narrow = inner.split("/");
+  for (const [index, level] of wide.entries()) {
+    if (level === "#") return true;
+    const other = narrow[index];
+    if (other === undefined || other === "#" || (level !== "+" && level !== other)) return false;
+  }
+  return wide.length === narrow.length;
 }
 
 /** A selector that matches a topic when any of the filters does. An empty list matches nothing. */

@@ -1,6 +1,7 @@
 import type { Gap, GapReason } from "../core/record.ts";
+import { type Done, DoneCounts, type DoneState } from "./done-counts.ts";
 import { GapList } from "./gap-list.ts";
-import { joined, type Range, Ranges } from "./ranges.ts";
+import { ascending, joined, type Range, Ranges } from "./ranges.ts";
 import type { Row } from "./row.ts";
 import type { Segment } from "./segment.ts";
 import { timesOf } from "./segment-time.ts";
@@ -20,11 +21,6 @@ export interface InFlight {
   readonly epoch: number;
 }
 
-interface Done {
-  count: number;
-  bytes: number;
-}
-
 /** Records that cannot be delivered. */
 export interface Loss {
   readonly reason: GapReason;
@@ -42,8 +38,7 @@ export interface Loss {
 export interface CursorState {
   readonly owed: readonly { readonly from: number; readonly to: number | null; readonly prev: number }[];
   readonly gaps: readonly Gap[];
-  /** Per segment and slot, records that are not owed any more, and their bytes. */
-  readonly done: Readonly<Record<string, readonly [number, number]>>;
+  readonly done: DoneState;
 }
 
 /** What one uplink is owed in one stream. Everything it does costs by ranges, not by records of the backlog. */
@@ -53,7 +48,7 @@ export class Cursor {
   #spans: readonly Span[];
   #owed: Ranges;
   #gaps: GapList;
-  readonly #done: Map<string, Done>;
+  readonly #done: DoneCounts;
   readonly #inFlight = new Map<number, InFlight>();
   /** Where two lanes meet: the last seq of the backfill. Undefined while the stream is read as one. */
   fence: number | undefined;
@@ -64,7 +59,7 @@ export class Cursor {
     this.#spans = spansOf(slots, row.stream);
     this.#owed = new Ranges(state.owed.map((range) => ({ ...range, to: range.to ?? Number.POSITIVE_INFINITY })));
     this.#gaps = new GapList(state.gaps);
-    this.#done = new Map(Object.entries(state.done).map(([key, [count, bytes]]) => [key, { count, bytes }]));
+    this.#done = new DoneCounts(state.done);
   }
 
   get gaps(): readonly Gap[] {
@@ -267,9 +262,7 @@ export class Cursor {
   /** The segment is gone, and nothing in it was owed but what is in flight. */
   forget(segment: Segment): void {
     if (this.#highestInFlight(segment.first, segment.last) === 0) this.#owed.subtract(segment.first, segment.last);
-    for (const key of [...this.#done.keys()]) {
-      if (key.startsWith(`${segment.first}/`)) this.#done.delete(key);
-    }
+    this.#done.forget(segment);
   }
 
   /** Records owed, with those in flight, and their bytes. */
@@ -321,11 +314,10 @@ export class Cursor {
     const owedAgain = new Set(
       holes.flatMap((hole) => [hole.from, hole.to].map((seq) => this.#row.segments.at(seq)?.first)),
     );
-    const done = [...this.#done].filter(([key]) => !owedAgain.has(Number(key.split("/")[0])));
     return {
       owed: ranges.map(({ from, to, prev }) => ({ from, to: Number.isFinite(to) ? to : null, prev })),
       gaps: this.gaps,
-      done: Object.fromEntries(done.map(([key, { count, bytes }]) => [key, [count, bytes]])),
+      done: this.#done.state((first) => !owedAgain.has(first)),
     };
   }
 
@@ -372,16 +364,12 @@ export class Cursor {
     const segment = this.#row.segments.at(seq);
     const span = this.spanAt(seq);
     if (!segment || !span) return { to: seq, done: { count: 0, bytes: 0 } };
-    const key = doneKey(segment, span);
-    const done = this.#done.get(key) ?? { count: 0, bytes: 0 };
-    this.#done.set(key, done);
-    return { to: Math.min(segment.last, span.to), done };
+    return { to: Math.min(segment.last, span.to), done: this.#done.of(segment, span) };
   }
 
   /** What is owed of a part of a segment, as far as what is done was counted. */
   left(segment: Segment, part: Part): Done {
-    const done = this.#done.get(doneKey(segment, part.span));
-    return { count: part.count - (done?.count ?? 0), bytes: part.bytes - (done?.bytes ?? 0) };
+    return this.#done.left(segment, part);
   }
 
   /** The greatest seq in flight from `from` to `to`; 0 when none. */
@@ -405,18 +393,7 @@ export class Cursor {
   }
 }
 
-function doneKey(segment: Segment, span: Span): string {
-  return `${segment.first}/${span.slot ?? 0}`;
-}
-
 /** A predecessor on another chain is none. */
 function clip(prev: number, span: Span): number {
   return prev >= span.from ? prev : 0;
-}
-
-function ascending(seqs: readonly number[]): readonly number[] {
-  for (let i = 1; i < seqs.length; i++) {
-    if ((seqs[i] ?? 0) < (seqs[i - 1] ?? 0)) return [...seqs].sort((a, b) => a - b);
-  }
-  return seqs;
 }

@@ -8,7 +8,7 @@ import type { Quarantine } from "./quarantine.ts";
 
 export interface MisplacedParts {
   readonly folders: Folders;
-  readonly quarantine: Quarantine;
+  readonly quarantine: Pick<Quarantine, "add">;
   readonly log: Logger;
 }
 
@@ -25,12 +25,15 @@ export async function clearFolderPlaces({ folders, quarantine, log }: MisplacedP
   }
 }
 
+/** What is a folder among the state: the lock, and what other parts of the gateway keep there. */
+const STATE_FOLDERS: ReadonlySet<string> = new Set(["lock", "audit", "learnt"]);
+
 /** A folder where a state file belongs is set aside: the state counts as lost. */
 export async function clearStatePlaces({ folders, quarantine, log }: MisplacedParts): Promise<void> {
   const state = folders.state("");
   for (const name of await namesIn(state)) {
     const path = join(state, name);
-    if (name === "lock" || (await kindOf(path)) !== "folder") continue;
+    if (STATE_FOLDERS.has(name) || (await kindOf(path)) !== "folder") continue;
     log.error({ path, to: await quarantine.add(path) }, "a folder stands where a file belongs: set aside");
   }
 }

@@ -95,3 +95,11 @@ export function joined(
   }
   return { ranges: out, holes };
 }
+
+/** Seqs in order; as they are where they are. */
+export function ascending(seqs: readonly number[]): readonly number[] {
+  for (let i = 1; i < seqs.length; i++) {
+    if ((seqs[i] ?? 0) < (seqs[i - 1] ?? 0)) return [...seqs].sort((a, b) => a - b);
+  }
+  return seqs;
+}

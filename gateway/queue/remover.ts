@@ -138,7 +138,7 @@ export class Remover {
   #notOwed(stream: StreamName, all: boolean): Segment[] {
     const found: Segment[] = [];
     for (const segment of this.#parts.rows[stream].segments.all) {
-      if (!segment.sealed) break;
+      if (!segment.sealed || segment.only) break;
       if (![...this.#parts.uplinks.values()].some((uplink) => uplink.cursors[stream].owes(segment)))
         found.push(segment);
       else if (!all) break;

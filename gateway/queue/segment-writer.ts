@@ -258,6 +258,7 @@ export class SegmentWriter {
     this.#active = undefined;
     active.segment.tally = this.#syncedTally ?? active.segment.tally;
     active.segment.sealed = true;
+    active.segment.only = true;
     this.#synced();
     if (active.segment.tally.count === 0) this.#parts.row.segments.remove(active.segment);
     const limit = new AbortController();
@@ -272,6 +273,7 @@ export class SegmentWriter {
 
   /** Seals a poisoned segment at what is certain in it, or removes it when that is nothing. */
   async #bury(segment: Segment): Promise<void> {
+    segment.only = false;
     if (segment.tally.count > 0) {
       await this.#sealSegment(segment);
       this.#parts.onSealed();

@@ -28,6 +28,8 @@ export class Segment {
   boot: string | undefined;
   /** How long the gateway had run when the newest record was written: see `ClockKeeper.ranMs`. */
   ranMs = 0;
+  /** More lies in it than it is believed to have, and nowhere else on disk until that was written again. */
+  only = false;
   /** Bytes of its folder; while it is appended to, the bytes handed to the file system. */
   diskBytes = 0;
 

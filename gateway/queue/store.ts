@@ -1,4 +1,4 @@
-import type { BootOffset, Clock, SentTime } from "../core/clock.ts";
+import type { BootOffset, Clock } from "../core/clock.ts";
 import { ConfigError, StorageError } from "../core/errors.ts";
 import type { Inspector } from "../core/inspect.ts";
 import type { Logger } from "../core/log.ts";
@@ -9,12 +9,11 @@ import { type Entry, type Gap, type NewRecord, STREAMS, type StreamName } from "
 import type { StoredTime } from "./boots.ts";
 import type { ClockKeeper } from "./clock-keeper.ts";
 import { Committer } from "./committer.ts";
-import { CursorFile } from "./cursor-file.ts";
-import { Serial } from "./deferred.ts";
+import { Enrolment } from "./enrolment.ts";
 import type { Folders } from "./folders.ts";
 import type { Health } from "./health.ts";
 import { Insight } from "./insight.ts";
-import { LaneReaders } from "./lanes.ts";
+import type { LaneReaders } from "./lanes.ts";
 import { Limits } from "./limits.ts";
 import { LiveInspector } from "./live.ts";
 import type { Quarantine } from "./quarantine.ts";
@@ -24,10 +23,9 @@ import { Reserve } from "./reserve.ts";
 import type { SegmentStore } from "./segment-store.ts";
 import { SegmentWriter } from "./segment-writer.ts";
 import type { Shelf } from "./shelf.ts";
-import type { Slot } from "./slots.ts";
 import { Sources } from "./sources.ts";
 import type { Totals } from "./totals.ts";
-import { owedAll, owedFrom, type PerStream, perStream, UplinkState } from "./uplink-state.ts";
+import { type PerStream, perStream, type UplinkState } from "./uplink-state.ts";
 
 export interface StoreParts {
   readonly options: QueueOptions;
@@ -54,8 +52,7 @@ export class Store {
   readonly #remover: Remover;
   readonly #limits: Limits;
   readonly #insight: Insight;
-  readonly #opening = new Serial();
-  #closed = false;
+  readonly #enrolment: Enrolment;
   #trimmed = false;
 
   constructor(parts: StoreParts, state: Recovered) {
@@ -79,6 +76,10 @@ export class Store {
     this.#committers = perStream((stream) => this.#committer(stream, sources));
     const { options, folders, keeper, log } = parts;
     const { dataDir } = folders;
+    this.#enrolment = new Enrolment({
+      ...parts,
+      ...{ state, committers: this.#committers, readers: this.#readers, remover: this.#remover },
+    });
     this.#limits = new Limits({
       ...parts,
       ...{ dataDir, rows, committers: this.#committers, uplinks, remover: this.#remover },
@@ -116,7 +117,7 @@ export class Store {
   }
 
   async open(name: string, reader: QueueReader): Promise<void> {
-    await this.#opening.run(() => this.#open(name, reader));
+    await this.#enrolment.open(name, reader);
   }
 
   async read(name: string, want: LaneRequest, signal: AbortSignal): Promise<Entry[]> {
@@ -201,7 +202,7 @@ export class Store {
       timeOf: (stored) => keeper.timeOf(stored),
       stats: () => this.stats(),
       overtake: (name, stream) => this.#readers.get(name)?.[stream].overtake(),
-      registering: (work) => this.#opening.run(work),
+      registering: (work) => this.#enrolment.alone(work),
     });
   }
 
@@ -209,11 +210,11 @@ export class Store {
   async close(): Promise<void> {
     const { rows, uplinks, registry, seqs, heads } = this.#state;
     const closed = new StorageError("the queue is closed");
-    this.#closed = true;
+    const enrolled = this.#enrolment.close();
     this.#limits.close();
     for (const readers of this.#readers.values()) for (const stream of STREAMS) readers[stream].close(closed);
     const clean = perStream((stream) => this.#committers[stream].close());
-    await this.#opening.run(() => Promise.resolve());
+    await enrolled;
     for (const stream of STREAMS) {
       if (!(await clean[stream])) continue;
       const known = [...uplinks.values()].flatMap(({ slot }) => (slot ? [[slot.slot, heads[stream](slot.slot)]] : []));
@@ -275,100 +276,6 @@ export class Store {
     });
   }
 
-  async #open(name: string, reader: QueueReader): Promise<void> {
-    if (this.#closed) throw new StorageError("the queue is closed");
-    const known = this.#state.uplinks.get(name);
-    if (known?.reader && known.slot?.select === reader.selector.text) {
-      known.reader = reader;
-      known.retention.use(reader.retainMs);
-      return;
-    }
-    if (known?.slot?.select === reader.selector.text) this.#join(known, reader, this.#headOf(known));
-    else await this.#begin(name, known, reader);
-  }
-
-  #headOf(uplink: UplinkState): PerStream<number> {
-    return perStream((stream) => this.#state.heads[stream](uplink.slot?.slot ?? 0));
-  }
-
-  /** A new uplink, or a new selection: a chain of its own begins with the next seq. */
-  async #begin(name: string, known: UplinkState | undefined, reader: QueueReader): Promise<void> {
-    const { registry, rows, uplinks } = this.#state;
-    for (const stream of STREAMS) this.#committers[stream].hold();
-    try {
-      const first = perStream((stream) => rows[stream].nextSeq);
-      const slot = registry.newSlot(reader.selector.text, first);
-      const slots = [...(known ? stillNeeded(known) : []), slot];
-      const uplink = known ?? (await this.#newUplink(name, reader, slots));
-      await registry.write(name, slots);
-      uplink.setSlots(slots);
-      uplinks.set(name, uplink);
-      this.#join(
-        uplink,
-        reader,
-        perStream(() => 0),
-      );
-    } catch (error) {
-      throw new StorageError("the uplink cannot be registered", { cause: error });
-    } finally {
-      for (const stream of STREAMS) this.#committers[stream].release();
-    }
-  }
-
-  async #newUplink(name: string, reader: QueueReader, slots: readonly Slot[]): Promise<UplinkState> {
-    const { rows } = this.#state;
-    const { folders, health, totals, onGap } = this.#parts;
-    const onWritten = (bytes: number, fsyncs: number) => totals.wrote(bytes, fsyncs);
-    const file = new CursorFile(folders.state(`cursor-${name}`), `cursor ${name}`, health, onWritten);
-    const states = perStream((stream) => {
-      const { segments, nextSeq, tail } = rows[stream];
-      // What is being written at this moment has its seqs already.
-      const fromNow = reader.from === "now" && !this.#state.uplinksLost;
-      return fromNow ? owedFrom(nextSeq) : owedAll(segments.all, tail + 1);
-    });
-    await file.open();
-    const uplink = new UplinkState(name, { file, rows, slots, states, onGap });
-    await file.flush();
-    return uplink;
-  }
-
-  #join(uplink: UplinkState, reader: QueueReader, heads: PerStream<number>): void {
-    const { rows } = this.#state;
-    uplink.reader = reader;
-    uplink.retention.use(reader.retainMs);
-    uplink.file.touch();
-    for (const stream of STREAMS) {
-      rows[stream].linker.set(uplink.name, reader.selector, { slot: uplink.slot?.slot ?? 0, head: heads[stream] });
-    }
-    const { shelf, health } = this.#parts;
-    const readers = perStream(
-      (stream) =>
-        new LaneReaders({
-          row: rows[stream],
-          head: () => rows[stream].linker.head(uplink.name),
-          shelf,
-          health,
-          cursor: uplink.cursors[stream],
-          selects: (topic) => uplink.reader?.selector.matches(topic) ?? false,
-          timeOf: (stored) => this.#timeOf(uplink, stored),
-          onDamaged: (segment, error) => this.#remover.setAside(segment, error),
-          onHurt: (segment) => void this.#remover.hurt(segment),
-          onMoved: () => {
-            uplink.file.touch();
-            this.#remover.moved(uplink);
-          },
-        }),
-    );
-    if (!this.#readers.has(uplink.name)) this.#readers.set(uplink.name, readers);
-    else for (const stream of STREAMS) this.#readers.get(uplink.name)?.[stream].overtake();
-  }
-
-  #timeOf(uplink: UplinkState, stored: StoredTime): SentTime {
-    const time = this.#parts.keeper.timeOf(stored);
-    if (time.clock === "unsynced") uplink.clocks.add(stored.bootId);
-    return time;
-  }
-
   /** What an uplink was owed became a gap, and its segments may stay. */
   #givenUp(uplink: UplinkState): void {
     for (const stream of STREAMS) this.#readers.get(uplink.name)?.[stream].overtake();
@@ -400,18 +307,4 @@ export class Store {
     if (!reader) throw new ConfigError(`the uplink "${name}" is not open`);
     return reader;
   }
-}
-
-/** The slots of an uplink that something owed or a gap may still refer to. */
-function stillNeeded({ slots, cursors }: UplinkState): readonly Slot[] {
-  const needed = slots.findIndex((_, index) => {
-    const next = slots[index + 1];
-    return (
-      next === undefined ||
-      STREAMS.some(
-        (stream) => cursors[stream].gaps.length > 0 || (cursors[stream].firstOwed?.from ?? 1) < next.first[stream],
-      )
-    );
-  });
-  return slots.slice(Math.max(0, needed));
 }

@@ -1,11 +1,6 @@
-import {
-  collectDefaultMetrics,
-  Counter as PromCounter,
-  Gauge as PromGauge,
-  Histogram as PromHistogram,
-  Registry,
-} from "prom-client";
-import type { Counter, Gauge, Histogram, Metrics } from "../core/metrics.ts";
+import { collectDefaultMetrics, Counter as PromCounter, Gauge as PromGauge, Registry } from "prom-client";
+import type { Counter, CounterRow, Gauge, Histogram, Labels, Metrics } from "../core/metrics.ts";
+import { RowHistogram } from "./row-histogram.ts";
 
 /** `Metrics` on prom-client, with a registry of its own. */
 export class PromMetrics implements Metrics {
@@ -21,8 +16,19 @@ export class PromMetrics implements Metrics {
 
   counter(name: string, help: string, labelNames: readonly string[] = []): Counter {
     return once(this.#counters, name, () => {
-      const counter = new PromCounter({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
-      return { inc: (labels = {}, by = 1) => counter.inc({ ...labels }, by) };
+      const rows = new Map<string, Row>();
+      const registers = [this.#registry];
+      // Rows are added up when somebody looks: to find the row by its labels costs more than what is counted.
+      const collect = () => {
+        for (const row of rows.values()) row.give(counter);
+      };
+      const counter = new PromCounter({ name, help, labelNames: [...labelNames], registers, collect });
+      return {
+        inc: (labels = {}, by = 1) => counter.inc(labels, by),
+        row(labels) {
+          return once(rows, JSON.stringify(labels), () => new Row(labels));
+        },
+      };
     });
   }
 
@@ -36,14 +42,17 @@ export class PromMetrics implements Metrics {
   histogram(name: string, help: string, buckets: readonly number[], labelNames: readonly string[] = []): Histogram {
     return once(this.#histograms, name, () => {
       const registers = [this.#registry];
-      const histogram = new PromHistogram({
+      const histogram = new RowHistogram({
         name,
         help,
         buckets: [...buckets],
         labelNames: [...labelNames],
         registers,
       });
-      return { observe: (value, labels = {}) => histogram.observe({ ...labels }, value) };
+      return {
+        observe: (value, labels = {}) => histogram.row(labels).observe(value),
+        row: (labels) => histogram.row(labels),
+      };
     });
   }
 
@@ -54,6 +63,25 @@ export class PromMetrics implements Metrics {
 
   get contentType(): string {
     return this.#registry.contentType;
+  }
+}
+
+class Row implements CounterRow {
+  readonly #labels: Labels;
+  #since = 0;
+
+  constructor(labels: Labels) {
+    this.#labels = labels;
+  }
+
+  inc(by = 1): void {
+    this.#since += by;
+  }
+
+  /** What was counted since the last time. */
+  give(counter: PromCounter): void {
+    if (this.#since > 0) counter.inc(this.#labels, this.#since);
+    this.#since = 0;
   }
 }
 

@@ -23,7 +23,7 @@ export function estimateBuffer(config: LoadedConfig): BufferEstimate {
   let bytes = 0;
   for (const group of groups) {
     const perSecond = 1000 / group.everyMs;
-    samples += group.tags.length * perSecond;
+    samples += (group.tags.length + group.derived.length) * perSecond;
     records += perSecond;
     bytes += recordBytes(group, config.uplinks.length) * perSecond;
   }
@@ -43,7 +43,10 @@ const BESIDE_VALUE_BYTES = 2;
 const LEVELDB_BYTES = 24;
 
 function recordBytes(group: ScanGroup, uplinks: number): number {
-  const values = group.tags.reduce((sum, tag) => sum + BESIDE_VALUE_BYTES + valueBytes(tag.type), 0);
+  const values = [...group.tags, ...group.derived].reduce(
+    (sum, tag) => sum + BESIDE_VALUE_BYTES + valueBytes(tag.type),
+    0,
+  );
   return HEADER_BYTES + 1 + LINK_BYTES * uplinks + SOURCE_AND_COUNT_BYTES + values + LEVELDB_BYTES;
 }
 

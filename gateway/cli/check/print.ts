@@ -16,7 +16,13 @@ export const plain: Paint = { bold: (text) => text, dim: (text) => text, warn: (
 export function printReport(report: CheckReport, paint: Paint, plan = false): string {
   const lines = [
     `${paint.bold(report.gateway)}  ${paint.dim(report.file)}`,
-    ...report.links.flatMap((link) => ["", ...linkLines(link, paint), ...(plan ? planLines(link) : [])]),
+    ...brokerLines(report, paint),
+    ...report.links.flatMap((link) => [
+      "",
+      ...linkLines(link, paint),
+      ...profileLines(link, report),
+      ...(plan ? planLines(link) : []),
+    ]),
     "",
     ...report.uplinks.map(
       (uplink) => `uplink ${paint.bold(uplink.name)}  ${uplink.type}, selects ${uplink.select.join(" ")}`,
@@ -29,12 +35,20 @@ export function printReport(report: CheckReport, paint: Paint, plan = false): st
   return `${lines.join("\n")}\n`;
 }
 
+function brokerLines({ externalBroker: broker }: CheckReport, paint: Paint): string[] {
+  if (broker === undefined) return [];
+  const { urls, clientId, subscribes } = broker;
+  const shown = subscribes.length > 8 ? [...subscribes.slice(0, 7), `and ${subscribes.length - 7} more`] : subscribes;
+  const to = shown.length === 0 ? "nothing" : shown.join(" ");
+  return ["", `local broker ${paint.bold(urls.join(", "))}  as ${clientId}, subscribes to ${to}`];
+}
+
 function linkLines(link: LinkReport, paint: Paint): string[] {
   const load = link.loadPercent === undefined ? "bus load unknown" : `bus load ${percent(link.loadPercent)}`;
   const head = `link ${paint.bold(link.name)}  ${link.driver}, ${count(link.devices, "device")}, ${count(link.tags, "tag")}, ${load}`;
   const rows = link.groups.flatMap((group, position) => {
     const device = link.groups[position - 1]?.device === group.device ? "" : group.device;
-    const { requests, unasked } = group;
+    const { requests, unasked, derived } = group;
     const asked = requests.map((request, index) => [
       index === 0 ? device : "",
       index === 0 ? `every ${formatDuration(group.everyMs)}` : "",
@@ -43,11 +57,33 @@ function linkLines(link: LinkReport, paint: Paint): string[] {
       count(request.tags.length, "tag"),
       request.busyMs === 0 ? "" : `${request.busyMs.toFixed(1)} ms`,
     ]);
-    if (unasked.length === 0) return asked;
-    const first = asked.length === 0 ? device : "";
-    return [...asked, [first, "", group.stream, "listens", count(unasked.length, "tag"), ""]];
+    const others = [
+      ["listens", unasked],
+      ["derived", derived],
+    ] as const;
+    const rest = others
+      .filter(([, tags]) => tags.length > 0)
+      .map(([what, tags], index) => {
+        const isFirst = asked.length === 0 && index === 0;
+        const every = isFirst && what === "derived" ? `every ${formatDuration(group.everyMs)}` : "";
+        return [isFirst ? device : "", every, group.stream, what, count(tags.length, "tag"), ""];
+      });
+    return [...asked, ...rest];
   });
   return [head, ...align(rows).map((row) => `  ${row}`)];
+}
+
+/** Where the tags of its devices come from, where that is a profile. */
+function profileLines(link: LinkReport, { profiles }: CheckReport): string[] {
+  const rows = profiles
+    .filter((used) => used.link === link.name)
+    .map(({ device, profile, origin, file, tags, of }) => [
+      device,
+      `profile ${profile}`,
+      origin === "library" ? "of the library" : file,
+      tags === of ? count(tags, "tag") : `${tags} of ${count(of, "tag")}`,
+    ]);
+  return align(rows).map((row) => `  ${row}`);
 }
 
 /** What one run of each scan group costs. */

@@ -1,6 +1,7 @@
 import { formatLocated, type Located } from "../../config/faults.ts";
 import { busLoad } from "../../config/plan.ts";
 import type { LoadedConfig, LoadedLink, ScanGroup } from "../../config/types.ts";
+import { defaultClientId } from "../../core/options/external-broker.ts";
 import { type Disk, diskOf } from "./disk.ts";
 import { type BufferEstimate, estimateBuffer } from "./estimate.ts";
 import { costOf, type GroupCost, loadWarning } from "./load.ts";
@@ -19,6 +20,8 @@ export interface LinkReport {
     readonly tags: number;
     /** Tags that no request gives: listened for, or only written. */
     readonly unasked: readonly string[];
+    /** Tags that are worked out from others. */
+    readonly derived: readonly string[];
     readonly cost: GroupCost;
     readonly requests: readonly {
       readonly label: string;
@@ -37,7 +40,16 @@ export interface CheckReport {
   readonly ok: true;
   readonly file: string;
   readonly gateway: string;
+  /** Present where a broker that is already there takes the place of the embedded one. */
+  readonly externalBroker?: {
+    readonly urls: readonly string[];
+    readonly clientId: string;
+    /** What the gateway subscribes to there. */
+    readonly subscribes: readonly string[];
+  };
   readonly links: readonly LinkReport[];
+  /** Devices whose tags, or some of them, come from a profile. */
+  readonly profiles: LoadedConfig["profiles"];
   readonly uplinks: readonly { readonly name: string; readonly type: string; readonly select: readonly string[] }[];
   readonly buffer: BufferEstimate & {
     readonly maxBytes: number;
@@ -55,7 +67,9 @@ export async function reportOn(config: LoadedConfig): Promise<CheckReport> {
     ok: true,
     file: config.file,
     gateway: config.gateway.id,
+    ...(config.broker.external === undefined ? {} : { externalBroker: externalReport(config) }),
     links,
+    profiles: config.profiles,
     uplinks: config.uplinks.map(({ name, module, shared }) => ({ name, type: module.name, select: shared.select })),
     buffer: {
       ...buffer,
@@ -67,26 +81,35 @@ export async function reportOn(config: LoadedConfig): Promise<CheckReport> {
   };
 }
 
+function externalReport(config: LoadedConfig): NonNullable<CheckReport["externalBroker"]> {
+  const { url = "", urls = [], clientId = defaultClientId(config.gateway.id) } = config.broker.external ?? {};
+  const devices = config.links.flatMap((link) => link.devices);
+  const commands = devices.map(({ name }) => `${config.commands.topic}/${name}/write`);
+  const captured = config.capture.flatMap(({ topics }) => topics);
+  return { urls: [url, ...urls], clientId, subscribes: [...new Set([...captured, ...commands])] };
+}
+
 function linkReport(link: LoadedLink): LinkReport {
   const load = busLoad(link);
   return {
     name: link.name,
     driver: link.driver.name,
     devices: link.devices.length,
-    tags: link.devices.reduce((sum, device) => sum + device.tags.length, 0),
+    tags: link.devices.reduce((sum, device) => sum + device.tags.length + (device.derived?.length ?? 0), 0),
     ...(load === undefined ? {} : { loadPercent: load }),
     groups: link.groups.map((group) => groupReport(group, link.concurrency)),
   };
 }
 
 function groupReport(group: ScanGroup, concurrency: number): LinkReport["groups"][number] {
-  const { device, everyMs, stream, tags, requests } = group;
+  const { device, everyMs, stream, tags, derived, requests } = group;
   return {
     device: device.name,
     everyMs,
     stream,
     tags: tags.length,
     unasked: tags.filter((tag) => !requests.some((request) => request.tags.includes(tag))).map(({ name }) => name),
+    derived: derived.map(({ name }) => name),
     cost: costOf(group, concurrency),
     requests: requests.map(({ label, tags: read, wireMs, busyMs = wireMs, addresses, spare }) => ({
       label,

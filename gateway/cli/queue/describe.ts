@@ -1,6 +1,7 @@
 import type { StoreStats } from "../../core/inspect.ts";
 import { formatDuration, formatSize } from "../../core/options/units.ts";
 import { epochText, STREAMS } from "../../core/record.ts";
+import { onDiskText } from "../on-disk.ts";
 import { table } from "../table.ts";
 import { describeWear } from "../wear.ts";
 
@@ -14,7 +15,7 @@ export function describeStats(stats: StoreStats): string {
 function head(stats: StoreStats): string {
   const { bytes, maxBytes, secondsToFull, dropped, quarantine, healthy } = stats;
   const facts = [
-    `queue  ${formatSize(bytes)}${maxBytes > 0 ? ` of ${formatSize(maxBytes)}` : ""} on disk`,
+    onDiskText(bytes, maxBytes, Object.values(stats.streams)),
     secondsToFull === undefined ? "" : `full in ${formatDuration(secondsToFull * 1000)} at this rate`,
     dropped === 0 ? "" : `${count(dropped)} records dropped since the start`,
     quarantine.segments === 0 ? "" : `${quarantine.segments} segments in quarantine (${formatSize(quarantine.bytes)})`,

@@ -10,6 +10,7 @@ Usage: millrace queue COMMAND [options]
   stats            depth, bytes, age, rates, gaps, and how long the card lasts
   peek             the oldest records, one line of JSON each
   export           all records, or some, as lines of JSON, with progress
+  dead-letters     what the far side of an uplink refused for good; export shows it
   forget UPLINK    gives up what an uplink that is gone was owed
   backup DIR       a consistent copy, with checksums
   restore DIR      puts a backup in the place of the queue of a stopped gateway

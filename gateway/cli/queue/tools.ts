@@ -37,5 +37,11 @@ export interface QueueTools {
     dir: string,
     options: { readonly replace: boolean; readonly onProgress: OnProgress; readonly signal: AbortSignal },
   ): Promise<Replaced & { readonly manifest: BackupSummary }>;
+  /** Dead letters lie in files that are only appended to: of a running gateway and of a stopped one alike. */
+  readonly deadLetters: {
+    uplinks(dataDir: string): Promise<readonly string[]>;
+    /** One line of JSON each, oldest first. */
+    lines(dataDir: string, uplink: string): AsyncIterable<string>;
+  };
   reset(dataDir: string): Promise<Replaced>;
 }

@@ -31,13 +31,29 @@ const device = z.looseObject({
   state: z.string(),
   /** Unix milliseconds of the last change of state. */
   since: z.number().optional(),
+  loadPercent: z.number().optional(),
   overruns: z.number().optional(),
   timeouts: z.number().optional(),
   errors: z.number().optional(),
 });
 
+/** Only of a broker that is already there; the embedded one has no `external`. */
+const broker = z.looseObject({
+  external: z.array(z.string()).optional(),
+  state: z.string().optional(),
+  sinceMs: z.number().optional(),
+  server: z.string().optional(),
+  lastError: z.string().optional(),
+  alarm: z.string().optional(),
+  captured: z.number().optional(),
+  pending: z.number().optional(),
+  holding: z.boolean().optional(),
+  sessionsLost: z.number().optional(),
+});
+
 export const statusReport = z.looseObject({
   gateway: z.string(),
+  broker: broker.optional(),
   clock: z.string().optional(),
   health: z.looseObject({ ok: z.boolean(), reasons: z.array(z.string()) }),
   links: z
@@ -75,6 +91,7 @@ export const statusReport = z.looseObject({
         inFlight: z.number().optional(),
         lastError: z.string().optional(),
         alarm: z.string().optional(),
+        deadLetters: z.looseObject({ records: z.number() }).optional(),
       }),
     )
     .default([]),

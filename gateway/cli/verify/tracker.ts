@@ -1,6 +1,7 @@
 import { ClockBook, type ClockSummary, type SavedClocks } from "./clock-book.ts";
+import { PartBook, type SavedParts } from "./parts.ts";
 import { type Range, RangeSet, union } from "./ranges.ts";
-import { type Heard, readMessage, type UserProperties } from "./wire.ts";
+import { type Heard, readMessages, type UserProperties } from "./wire.ts";
 
 export interface TrackerOptions {
   /** The first record of each chain must name 0 as its `prev`: the receiver was there from the beginning. */
@@ -96,6 +97,7 @@ export interface TrackerState {
   readonly malformed: number;
   readonly other: number;
   readonly clocks?: SavedClocks;
+  readonly parts?: SavedParts;
   readonly chains: readonly (Omit<Chain, "covered" | "told" | "gaps" | "refused"> & {
     readonly refused?: readonly (readonly [string, { readonly count: number; readonly exact: boolean }])[];
     readonly covered: readonly Range[];
@@ -116,6 +118,7 @@ export class CompletenessTracker {
   readonly #chains = new Map<string, Chain>();
   readonly #recent = new Map<string, { readonly crc: number; readonly clock: string }>();
   #clocks = new ClockBook();
+  #parts = new PartBook();
   #malformed = 0;
   #other = 0;
 
@@ -123,16 +126,18 @@ export class CompletenessTracker {
     this.#options = options;
   }
 
-  /** Takes one message; `retained` is the retain flag it was delivered with. @returns what it was. */
+  /** Takes one message; `retained` is the retain flag it was delivered with. @returns what it was, or the first in it. */
   message(payload: Uint8Array, properties: UserProperties, retained: boolean): Heard {
-    const heard = readMessage(payload, properties);
-    this.take(heard, retained);
-    return heard;
+    const heard = readMessages(payload, properties);
+    for (const one of heard) this.take(one, retained);
+    return heard[0] ?? { kind: "other" };
   }
 
   take(heard: Heard, retained = false): void {
-    if (heard.kind === "record") this.#record(heard);
-    else if (heard.kind === "gap") this.#gap(heard);
+    if (heard.kind === "record") {
+      const record = this.#parts.take(heard);
+      if (record !== undefined) this.#record(record);
+    } else if (heard.kind === "gap") this.#gap(heard);
     else if (heard.kind === "refused") this.#chain(heard).refused.set(heard.id, heard);
     else if (heard.kind === "status") this.#status(heard, retained);
     else if (heard.kind === "clock") this.#clocks.told(heard.gateway, heard.boot);
@@ -171,6 +176,7 @@ export class CompletenessTracker {
       malformed: this.#malformed,
       other: this.#other,
       clocks: this.#clocks.save(),
+      parts: this.#parts.save(),
       chains: [...this.#chains.values()].map((chain) => ({
         ...chain,
         covered: [...chain.covered],
@@ -186,6 +192,7 @@ export class CompletenessTracker {
     this.#malformed = state.malformed;
     this.#other = state.other;
     this.#clocks = ClockBook.of(state.clocks);
+    this.#parts = PartBook.of(state.parts);
     this.#chains.clear();
     for (const saved of state.chains) {
       this.#chains.set(keyOf(saved), {

@@ -1,4 +1,7 @@
-import { crc32 } from "node:zlib";
+import { crc32, gunzipSync } from "node:zlib";
+
+/** Of a body that is unpacked, at most: what a gateway sends in one message is far less. */
+const MOST_UNZIPPED = 64 * 1024 * 1024;
 
 /** What a receiver makes of one message that a gateway sent. */
 export type Heard =
@@ -16,6 +19,8 @@ export type Heard =
       /** Boot whose clock was not set when it was sent. */
       readonly boot?: string;
       readonly quality?: string;
+      /** One of the messages of a record that came as several. */
+      readonly part?: { readonly number: number; readonly of: number };
       /** crc32 of what the record says, without the envelope (whose `prev` may change when it is sent again). */
       readonly crc: number;
       /** The body without its envelope, where there was one. */
@@ -77,15 +82,53 @@ export function readMessage(payload: Uint8Array, properties: UserProperties): He
   if (id !== undefined) return record((key) => one(properties[key]), crc32(payload), undefined);
   const json = parseObject(payload);
   if (json === undefined) return { kind: "other" };
-  if (isObject(json["_m"])) {
-    const meta = json["_m"];
-    const { _m: _envelope, ...body } = json;
-    return record((key) => text(meta[key]), crc32(JSON.stringify(body)), body);
-  }
+  if (isObject(json["_m"])) return enveloped(json, json["_m"]);
   if (json["type"] === "gap") return gap(json);
   if (json["type"] === "status") return status(json);
   if (json["type"] === "clock") return clock(json);
   return { kind: "other" };
+}
+
+/**
+ * As `readMessage`, of a message that may hold several records: a JSON array of bodies, each with its envelope; compressed by gzip
+ * or not.
+ */
+export function readMessages(body: Uint8Array, properties: UserProperties): readonly Heard[] {
+  const payload = unzipped(body, properties);
+  if (payload === undefined) return [{ kind: "malformed", why: "its body is not whole gzip" }];
+  if (payload[0] !== 0x5b || properties["id"] !== undefined) return [readMessage(payload, properties)];
+  const list = parseArray(payload);
+  if (list === undefined || list.length === 0) return [{ kind: "other" }];
+  return list.map((item): Heard => {
+    if (!isObject(item) || !isObject(item["_m"])) return { kind: "other" };
+    return enveloped(item, item["_m"]);
+  });
+}
+
+/** Without properties (MQTT 3.1.1) gzip is known by its first bytes. */
+function unzipped(body: Uint8Array, properties: UserProperties): Uint8Array | undefined {
+  const told = one(properties["content-encoding"]) === "gzip";
+  const marked = body[0] === 0x1f && body[1] === 0x8b && properties["id"] === undefined;
+  if (!told && !marked) return body;
+  try {
+    return gunzipSync(body, { maxOutputLength: MOST_UNZIPPED });
+  } catch {
+    return told ? undefined : body;
+  }
+}
+
+function enveloped(json: Record<string, unknown>, meta: Record<string, unknown>): Heard {
+  const { _m: _envelope, ...body } = json;
+  return record((key) => text(meta[key]), crc32(JSON.stringify(body)), body);
+}
+
+function parseArray(payload: Uint8Array): readonly unknown[] | undefined {
+  try {
+    const json: unknown = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString());
+    return Array.isArray(json) ? json : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function record(get: (key: string) => string | undefined, crc: number, body: unknown): Heard {
@@ -98,6 +141,8 @@ function record(get: (key: string) => string | undefined, crc: number, body: unk
   if (!Number.isSafeInteger(prev) || prev < 0 || prev >= seq) {
     return { kind: "malformed", why: `prev "${get("prev") ?? ""}" of ${id} is not below its seq` };
   }
+  const part = partOf(get("part"));
+  if (part === null) return { kind: "malformed", why: `part "${get("part")?.slice(0, 80)}" of ${id} is not number/of` };
   const quality = get("quality");
   const boot = get("boot");
   return {
@@ -113,9 +158,17 @@ function record(get: (key: string) => string | undefined, crc: number, body: unk
     clock: get("clock") ?? "",
     crc,
     body,
+    ...(part === undefined ? {} : { part }),
     ...(quality === undefined ? {} : { quality }),
     ...(boot === undefined ? {} : { boot }),
   };
+}
+
+/** Null when it cannot be. */
+function partOf(given: string | undefined): { number: number; of: number } | undefined | null {
+  if (given === undefined) return undefined;
+  const [, number = 0, of = 0] = (/^([1-9]\d{0,5})\/([1-9]\d{0,5})$/.exec(given) ?? []).map(Number);
+  return number === 0 || number > of ? null : { number, of };
 }
 
 function gap(json: Record<string, unknown>): Heard {

@@ -1,21 +1,18 @@
 import { z } from "zod";
-import { streamName, topicLevel } from "./gateway.ts";
-import { duration } from "./units.ts";
+import { topicLevel } from "./gateway.ts";
+import { recorderOptions } from "./recorder.ts";
+import { derivedTag } from "./tag.ts";
 
-/** Keys that every driver's tags, devices and links share; a driver's own keys are merged in beside them. */
-export const tagShape = {
-  name: topicLevel.describe("Name of the tag, unique within its device."),
-  every: duration(10, 86_400_000).prefault("1s").describe("Time between two reads."),
-  stream: streamName.default("telemetry").describe("The stream its samples go into."),
-  deadband: z.number().min(0).optional().describe("Absolute: smaller changes are not sent; 0 sends every change."),
-  unit: z.string().max(32).optional().describe("Engineering unit, for people and encoders."),
-} as const;
+/** Keys that every driver's tags (`tagShape`), devices and links share; a driver's own keys are merged in beside them. */
+export { tagShape } from "./tag.ts";
 
 export const deviceShape = {
   name: topicLevel.describe("Name of the device, unique in the gateway."),
   topic: z.string().min(1).default("{gateway}/{device}").describe("Topic of its samples."),
+  derived: z.array(derivedTag).default([]).describe("Tags that are worked out from others of the device."),
 } as const;
 
 export const linkShape = {
   name: topicLevel.describe("Name of the link, unique in the gateway."),
+  recorder: recorderOptions.prefault({}).describe("The flight recorder: what passed on the wire last."),
 } as const;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { topicLevel } from "./gateway.ts";
+import { topicMapShape } from "./topic-map.ts";
 import { duration, size } from "./units.ts";
 
 /** Keys that every kind of uplink shares; a kind's own keys are merged in beside them. */
@@ -10,7 +11,8 @@ export const uplinkShape = {
     .string()
     .min(1)
     .default("{topic}")
-    .describe("Topic upstream: {gateway} and {topic} are replaced by the gateway's id and the record's topic."),
+    .describe("Topic upstream: {gateway}, {topic}, {topic[2]}, {link}, {device}, {group} and {tag} are replaced."),
+  ...topicMapShape,
   from: z.enum(["oldest", "now"]).default("oldest").describe("Where an uplink begins that the store has never seen."),
   required: z.boolean().default(true).describe("Whether it may cause `refuse`; any other is given a gap alone."),
   maxBacklog: z
@@ -42,4 +44,13 @@ export const uplinkShape = {
     })
     .default({})
     .describe("What the uplink may be sent per second; without it, what the link and the far side take."),
+  deadLetters: z
+    .strictObject({
+      bytes: size(64 * 1024)
+        .prefault("16MiB")
+        .describe("Bytes of dead letters kept; the oldest go first."),
+      age: duration(60_000).prefault("30d").describe("How long they are kept."),
+    })
+    .prefault({})
+    .describe("Records that the far side refuses for good are kept in the data folder, and told upstream as a gap."),
 } as const;
