@@ -66,6 +66,24 @@ describe("intake", () => {
     expect(taken[0]?.taken).toEqual({ wallMs: 5000, monoMs: 100, clock: "synced" });
   });
 
+  it("tells who waits for it when it is on disk; one that is not is refused, and no loss", async () => {
+    const answers: (Error | undefined)[] = [];
+    const stored = (error?: Error) => void answers.push(error);
+    const taken: NewRecord[] = [];
+    let full = false;
+    const { intake, told, counts } = queueOf((_, records) => {
+      if (full) return Promise.reject(new QueueFullError("no room"));
+      taken.push(...records);
+      return Promise.resolve();
+    });
+    await intake.take({ ...scan(1), stored });
+    expect([taken[0]?.durable, answers]).toEqual([true, [undefined]]);
+    full = true;
+    await intake.take({ ...scan(2), stored });
+    expect(answers[1]?.message).toBe("no room");
+    expect([told, counts.get("millrace_scans_dropped_total telemetry full")]).toEqual([[], 1]);
+  });
+
   it.each([
     [new QueueFullError("full"), "full"],
     [new StorageError("no space"), "storage"],

@@ -8,6 +8,7 @@ const client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { protocolVersion: 5, re
 await new Promise((resolve, reject) => client.once("connect", resolve).once("error", reject));
 client.stream.setNoDelay(true);
 
+const before = process.cpuUsage();
 const ms = await new Promise((resolve, reject) => {
   const begun = performance.now();
   let sent = 0;
@@ -24,5 +25,7 @@ const ms = await new Promise((resolve, reject) => {
   };
   while (sent < Math.min(window, total)) publish();
 });
+const cpu = process.cpuUsage(before);
+console.error(`cpu ${Math.round((cpu.user + cpu.system) / 1000)} ms of ${Math.round(ms)} ms`);
 console.log(`rate ${(total / ms) * 1000}`);
 client.end(true);

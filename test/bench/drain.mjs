@@ -1,10 +1,16 @@
 // Drain of a backlog of 200-byte messages into Debian's mosquitto: from disk through forwarder and MQTT uplink, against
 // bare mqtt.js from memory with the same window, and against mosquitto's own bridge with the same backlog.
+//   --messages N --rounds N
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { answers, compare, freePort, launch, root, scratch, short } from "./support.mjs";
+import { answers, compare, freePort, launch, median, root, rounds, scratch, short } from "./support.mjs";
 
-const MESSAGES = short ? 30_000 : 100_000;
+function option(name, fallback) {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? fallback : Number(process.argv[at + 1]);
+}
+const MESSAGES = option("messages", short ? 20_000 : 200_000);
+const ROUNDS = option("rounds", rounds);
 const BYTES = 200;
 const WINDOWS = short ? [256] : [64, 256, 1024];
 const BRIDGE_WINDOW = 256;
@@ -27,10 +33,15 @@ ${more}`;
   return server;
 }
 
+/** CPU seconds of 100,000 messages, of each run of a side. */
+const cpu = { "drain-millrace.mjs": [], "drain-mqttjs.mjs": [] };
+
 async function side(script, args) {
   const run = launch(process.execPath, [join(root, "test/bench", script), ...args.map(String)]);
   const rate = Number((await run.line(/^rate /)).split(" ")[1]);
   await run.exited;
+  const used = run.lines.find((line) => line.startsWith("cpu "))?.split(" ")[1];
+  if (used !== undefined) cpu[script].push((Number(used) / MESSAGES) * 100);
   return rate;
 }
 
@@ -108,10 +119,14 @@ export async function run() {
   for (const window of WINDOWS) {
     const ours = () => fresh("drain-millrace.mjs", window);
     const bare = () => fresh("drain-mqttjs.mjs", window);
-    results.push(await compare(`${what}, window ${window}`, "msg/s", "millrace", ours, "bare mqtt.js", bare));
+    results.push(await compare(`${what}, window ${window}`, "msg/s", "millrace", ours, "bare mqtt.js", bare, ROUNDS));
   }
+  const [our, its] = [cpu["drain-millrace.mjs"], cpu["drain-mqttjs.mjs"]].map(median);
+  console.log(
+    `CPU seconds of 100,000 messages: millrace ${our.toFixed(2)}, bare mqtt.js from memory ${its.toFixed(2)}`,
+  );
   results.push(
-    await compare(`${what}, seen upstream`, "msg/s", "millrace", millraceSeen, "mosquitto bridge", bridgeSeen),
+    await compare(`${what}, seen upstream`, "msg/s", "millrace", millraceSeen, "mosquitto bridge", bridgeSeen, ROUNDS),
   );
   return results;
 }

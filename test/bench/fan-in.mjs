@@ -25,7 +25,7 @@ async function millrace() {
     `gateway: { id: bench, dataDir: ./data }
 http: { port: 0 }
 queue: { minFree: 16MiB }
-broker: { listeners: [ { port: ${port} } ] }
+broker: { listeners: [ { port: ${port} } ], limits: { maxConnectionsPerAddress: 100 } }
 capture: [ { topics: ["plant/#"], stream: events } ]
 `,
   );

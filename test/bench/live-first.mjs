@@ -15,7 +15,7 @@ function option(name, fallback) {
   return at < 0 ? fallback : Number(process.argv[at + 1]);
 }
 const BACKLOG = option("backlog", short ? 50_000 : 1_000_000);
-const ROUNDS = option("rounds", short ? 2 : rounds);
+const ROUNDS = option("rounds", short ? 1 : rounds);
 const SECONDS = option("seconds", short ? 8 : 30);
 const WINDOW = option("window", 256);
 const WARM_UP_MS = 4000;
@@ -26,7 +26,7 @@ const LATENCY_LIMIT = 2;
 const THROUGHPUT_LIMIT = 0.9;
 
 /** The proxy of the tests, compiled: the bench runs plain JavaScript. */
-async function throttleClass(folder) {
+export async function throttleClass(folder) {
   const options = ["--module", "nodenext", "--target", "es2023", "--types", "node", "--skipLibCheck", "--ignoreConfig"];
   const tsc = join(root, "node_modules/typescript/bin/tsc");
   const source = join(root, "test/support/throttle.ts");
@@ -36,7 +36,7 @@ async function throttleClass(folder) {
   return (await import(pathToFileURL(join(folder, "throttle.js")).href)).Throttle;
 }
 
-async function mosquitto(home, port) {
+export async function mosquitto(home, port) {
   const file = join(home, "upstream.conf");
   const lines = [`listener ${port} 127.0.0.1`, "allow_anonymous true", "set_tcp_nodelay true", "log_type error"];
   lines.push("max_inflight_messages 0", "max_queued_messages 0", "persistence false");
@@ -48,7 +48,7 @@ async function mosquitto(home, port) {
 }
 
 /** Counts what arrives at the server, and how old live records are then. */
-class Subscriber {
+export class Subscriber {
   count = 0;
   latencies = [];
   #socket;

@@ -5,23 +5,29 @@ import { root } from "./support.mjs";
 
 /** Another build than this one's can be measured: BENCH_DIST=/path/to/dist */
 const dist = process.env.BENCH_DIST ?? join(root, "dist");
-const load = (path) => import(pathToFileURL(join(dist, "gateway", path)).href);
+export const load = (path) => import(pathToFileURL(join(dist, "gateway", path)).href);
 const { LevelQueue } = await load("queue/level-queue.js");
 const { queueOptions } = await load("core/options/queue.js");
-const { silentLogger } = await load("core/log.js");
-const { noMetrics } = await load("core/metrics.js");
+export const { silentLogger } = await load("core/log.js");
+export const { noMetrics } = await load("core/metrics.js");
 const { selectorOf } = await load("core/selector.js");
 
 export const PAYLOAD = 200;
 export const SEGMENT = queueOptions.parse({}).segment;
 
-const clock = { bootId: "bench", now: () => ({ wallMs: Date.now(), monoMs: performance.now(), clock: "synced" }) };
-const payload = Buffer.alloc(PAYLOAD, "x");
-const content = { kind: "message", topic: "plant/line-1/scan", payload, qos: 1, retain: false };
-const records = (count) => Array.from({ length: count }, () => ({ taken: clock.now(), content }));
+/** Unix milliseconds, with fractions. */
+export const wall = () => performance.timeOrigin + performance.now();
+export const clock = { bootId: "bench", now: () => ({ wallMs: wall(), monoMs: performance.now(), clock: "synced" }) };
+const plain = Buffer.alloc(PAYLOAD, "x");
+
+/** A record with `payload`, as one is captured. */
+export const recordOf = (payload) => ({
+  taken: clock.now(),
+  content: { kind: "message", topic: "plant/line-1/scan", payload, qos: 1, retain: false },
+});
 
 /** Opened, with the one uplink `cloud` that selects everything. */
-export async function openQueue(dataDir, options = {}) {
+export async function openQueue(dataDir, options = {}, engine = undefined) {
   const queue = new LevelQueue({
     dataDir,
     options: queueOptions.parse({ maxBytes: "64GiB", minFree: "16MiB", ...options }),
@@ -29,6 +35,7 @@ export async function openQueue(dataDir, options = {}) {
     log: silentLogger,
     metrics: noMetrics,
     machineId: "bench",
+    ...(engine === undefined ? {} : { engine }),
   });
   await queue.start();
   await queue.open("cloud", { selector: selectorOf(["#"]), from: "oldest", required: true });
@@ -36,8 +43,11 @@ export async function openQueue(dataDir, options = {}) {
 }
 
 /** Appends batches of `size`, each when the one before it is on disk. */
-export async function append(queue, stream, total, size) {
-  for (let done = 0; done < total; done += size) await queue.append(stream, records(Math.min(size, total - done)));
+export async function append(queue, stream, total, size, payload = plain) {
+  for (let done = 0; done < total; done += size) {
+    const records = Array.from({ length: Math.min(size, total - done) }, () => recordOf(payload));
+    await queue.append(stream, records);
+  }
 }
 
 /** Reads `total` records and settles them, a window of 256 at a time. */

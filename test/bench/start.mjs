@@ -9,7 +9,7 @@ const rssMiB = (pid) => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/
 const config = (port, upstream) => `gateway: { id: bench, dataDir: ./data }
 http: { port: 0 }
 queue: { minFree: 16MiB }
-broker: { listeners: [ { port: ${port} } ] }
+broker: { listeners: [ { port: ${port} } ], limits: { maxConnectionsPerAddress: 100 } }
 capture: [ { topics: ["plant/#"], stream: events } ]
 uplinks: [ { name: cloud, type: mqtt, url: "mqtt://127.0.0.1:${upstream}" } ]
 `;

@@ -11,7 +11,7 @@ export const root = fileURLToPath(new URL("../..", import.meta.url));
 export const main = join(root, "dist", "gateway", "main.js");
 export const short = process.argv.includes("--short");
 /** Interleaved A/B rounds of each claim. */
-export const rounds = short ? 3 : 5;
+export const rounds = short ? 2 : 5;
 
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);

@@ -22,7 +22,18 @@ describe("millrace", () => {
   it("lists its commands", async () => {
     const { code, out } = await millrace();
     expect(code).toBe(0);
-    for (const name of ["run", "check", "status", "learnt", "verify", "selftest", "simulate", "demo"])
+    for (const name of [
+      "run",
+      "check",
+      "status",
+      "plan",
+      "requests",
+      "learnt",
+      "verify",
+      "selftest",
+      "simulate",
+      "demo",
+    ])
       expect(out).toContain(`\n  ${name} `);
   });
 
@@ -30,7 +41,7 @@ describe("millrace", () => {
     expect((await millrace("--version")).out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
-  it.each(["run", "check", "status", "learnt", "verify", "selftest", "simulate", "demo"])(
+  it.each(["run", "check", "status", "plan", "requests", "learnt", "verify", "selftest", "simulate", "demo"])(
     "%s has --help with an example",
     async (name) => {
       const { code, out } = await millrace(name, "--help");

@@ -91,6 +91,55 @@ describe("millrace simulate", () => {
     expect(io.stderr()).toContain(message);
   });
 
+  it("answers as a device of a profile", async () => {
+    const { io, done, address } = await started(["--profile", "eastron/sdm630", "--unit", "7", "--port", "0"]);
+    const ModbusRTU = require("modbus-serial");
+    const client = new ModbusRTU();
+    client.on("error", () => {});
+    await client.connectTCP("127.0.0.1", { port: Number(address.split(":")[1]) });
+    client.setID(7);
+    client.setTimeout(2_000);
+    const voltage = (await client.readInputRegisters(0, 2)).buffer.readFloatBE(0);
+    expect(voltage).toBeGreaterThanOrEqual(226);
+    expect(voltage).toBeLessThanOrEqual(234);
+    await new Promise<void>((resolve) => client.close(() => resolve()));
+    io.abort();
+    expect(await done).toBe(0);
+  });
+
+  it("answers as a device of a profile on a serial line", async () => {
+    const pair = await openPtyPair();
+    if (!pair) throw new Error("no pty pair");
+    const { io, done } = await started(["--profile", "eastron/sdm120", "--unit", "7", "--path", pair.right]);
+    const ModbusRTU = require("modbus-serial");
+    const client = new ModbusRTU();
+    client.on("error", () => {});
+    await client.connectRTUBuffered(pair.left, { baudRate: 19_200, parity: "even" });
+    client.setID(7);
+    client.setTimeout(2_000);
+    const voltage = (await client.readInputRegisters(0, 2)).buffer.readFloatBE(0);
+    expect(voltage).toBeGreaterThanOrEqual(226);
+    expect(voltage).toBeLessThanOrEqual(234);
+    await new Promise<void>((resolve) => client.close(() => resolve()));
+    io.abort();
+    expect(await done).toBe(0);
+    await pair.close();
+  });
+
+  it.each([
+    [["--profile", "no/such"], 78, 'there is no profile "no/such"; see: millrace profile list'],
+    [["--profile", "sunspec/mppt-160"], 78, 'missing parameter "mppt"'],
+    [["--profile", "eastron/sdm630", "--set", "x=1"], 64, "--set x: the profile has no parameters"],
+    [["--profile", "eastron/sdm630", "--set", "x"], 64, "NAME=VALUE"],
+    [["--profile", "eastron/sdm630", "--unit", "900"], 64, '--unit needs a number from 0 to 255, not "900"'],
+    [["--profile", "eastron/sdm630", "x.yaml"], 64, "--profile takes the place of the file"],
+    [["--unit", "7", "x.yaml"], 64, "--unit needs --profile"],
+  ])("%j is exit %d and says why", async (args, code, message) => {
+    const io = testIo();
+    expect(await runSimulate(args, io, deps)).toBe(code);
+    expect(io.stderr()).toContain(message);
+  });
+
   it("says that there is no such file, and what it needs", async () => {
     const io = testIo();
     expect(await runSimulate([join(folder, "none.yaml")], io, deps)).toBe(66);

@@ -23,7 +23,18 @@ const REPORT = {
       overruns: 0,
       errors: 0,
       loadPercent: 12.4,
-      devices: [{ name: "press-1", state: "online", since: 940_000, scans: 60, overruns: 3, timeouts: 1, errors: 0 }],
+      devices: [
+        {
+          name: "press-1",
+          state: "online",
+          since: 940_000,
+          loadPercent: 9.6,
+          scans: 60,
+          overruns: 3,
+          timeouts: 1,
+          errors: 0,
+        },
+      ],
     },
     {
       name: "rs485-1",
@@ -94,7 +105,7 @@ describe("describeStatus", () => {
         "",
         "LINK       STATE      SINCE  LOAD  NOTE",
         "plc-1      connected  60 s   12 %",
-        "  press-1  online     60 s         3 overruns, 1 timeouts",
+        "  press-1  online     60 s   10 %  3 overruns, 1 timeouts",
         "rs485-1    down       1 s    0 %   no such file /dev/ttyUSB0",
         "",
         "queue  3 MiB of 2 GiB on disk, full in 2 h at this rate, 5 records dropped",

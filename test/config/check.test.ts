@@ -33,7 +33,8 @@ describe("millrace check", () => {
     const report = JSON.parse(out);
     expect(report.ok).toBe(true);
     for (const link of report.links)
-      for (const group of link.groups) expect(group.requests.length + group.unasked.length).toBeGreaterThan(0);
+      for (const group of link.groups)
+        expect(group.requests.length + group.unasked.length + group.derived.length).toBeGreaterThan(0);
     expect(out).not.toContain("hunter2");
   });
 

@@ -31,9 +31,9 @@ describe("a loaded configuration", () => {
     const config = await loadConfig("millrace.yaml", { cwd: folder });
     expect(config.folder).toBe(folder);
     expect(config.gateway).toEqual({ id: "gw-1", dataDir: join(folder, "data") });
-    expect(config.broker.listeners).toEqual([{ type: "tcp", host: "127.0.0.1", port: 1883 }]);
+    expect(config.broker.listeners).toMatchObject([{ type: "tcp", host: "127.0.0.1", port: 1883 }]);
     expect(config.queue).toMatchObject({ maxBytes: 2 * 1024 ** 3, sync: 1000, eventsPolicy: "refuse" });
-    expect(config.http).toEqual({ host: "127.0.0.1", port: 8080 });
+    expect(config.http).toEqual({ host: "127.0.0.1", port: 8080, hosts: [] });
     expect([config.links, config.uplinks, config.capture]).toEqual([[], [], []]);
   });
 

@@ -110,7 +110,12 @@ ${[1, 2, 3]
     );
     const device = millrace(["simulate", meter]);
     cleanup.push(() => device.stop());
-    const { seen } = await listen(upstream.port);
+    const { client, seen } = await listen(upstream.port);
+    // A dead unit is told once for each of its groups, in no order.
+    const bad = new Set<string>();
+    client.on("message", (topic, payload) => {
+      if (topic === "plant/energy/meter-4" && json(payload).errors?.["power"] === "timeout") bad.add("power");
+    });
     const file = adapt("rs485-line.yaml", [
       ["/dev/serial/by-id/usb-FTDI_FT232R_A50285BI-if00-port0", line.a],
       ["mqtt://192.0.2.20:1883", `mqtt://127.0.0.1:${upstream.port}`],
@@ -127,11 +132,7 @@ ${[1, 2, 3]
         20_000,
       );
     }
-    await until(
-      "meter 4 is told as bad",
-      () => json(seen.get("plant/energy/meter-4")).errors?.["power"] === "timeout",
-      20_000,
-    );
+    await until("meter 4 is told as bad", () => bad.has("power"), 20_000);
   });
 
   it("mqtt-sensors.yaml captures local messages and delivers over TLS with a client certificate", async () => {

@@ -32,6 +32,8 @@ export class FakeWire {
   readonly transactions: Transaction[] = [];
   readonly drivers: FakeDriver[] = [];
   readonly devices = new Map<string, Behaviour>();
+  /** Until when a device must not be asked, by its name, or by its name and `probe`, `write` or the label of a request. */
+  readonly heldUntilMs = new Map<string, number>();
   /** What `connect` does. */
   connecting: "accept" | "refuse" | "hang" | "misconfigured" = "accept";
   replyMs = 5;
@@ -54,11 +56,12 @@ export class FakeWire {
     const driver = new FakeDriver(this);
     this.drivers.push(driver);
     if (this.probes) return driver;
-    const { plan, connect, read, close } = driver;
+    const { plan, connect, heldMs, read, close } = driver;
     return {
       concurrency: driver.concurrency,
       plan: plan.bind(driver),
       connect: connect.bind(driver),
+      heldMs: heldMs.bind(driver),
       read: read.bind(driver),
       close: close.bind(driver),
     };
@@ -100,6 +103,13 @@ export class FakeDriver implements Driver {
     if (how === "misconfigured") throw new ConfigError("no such port");
     if (how === "hang") await this.#wait("connect", Number.POSITIVE_INFINITY, signal);
     this.#connected = true;
+  }
+
+  heldMs(device: Device, what: Request | "probe" | "write"): number {
+    const { heldUntilMs, time } = this.#wire;
+    const label = typeof what === "string" ? what : what.label;
+    const untilMs = heldUntilMs.get(`${device.name} ${label}`) ?? heldUntilMs.get(device.name) ?? 0;
+    return Math.max(0, untilMs - time.nowMs());
   }
 
   async read(request: Request, signal: AbortSignal): Promise<Sample[]> {

@@ -141,11 +141,13 @@ export class ListQueue implements Queue {
       await this.#failIfTold();
       const taken = this.#take(want);
       if (taken.length > 0 || want.lane === "backfill") return taken;
+      const heard = new AbortController();
       await new Promise<void>((resolve) => {
         this.#waiting.push(resolve);
         if (signal.aborted) resolve();
-        signal.addEventListener("abort", () => resolve(), { once: true });
+        signal.addEventListener("abort", () => resolve(), { once: true, signal: heard.signal });
       });
+      heard.abort();
     }
   }
 

@@ -14,7 +14,7 @@ import { StoreChecker } from "../support/store-checker.ts";
  * zeroed or overwritten, never what was fsynced before the last durable acknowledgement.
  * MILLRACE_CRASH_CYCLES (default 100; 2000; 10000), MILLRACE_SEED.
  */
-const cycles = Number(process.env["MILLRACE_CRASH_CYCLES"] ?? 100);
+const cycles = Number(process.env["MILLRACE_CRASH_CYCLES"] ?? 60);
 const random = new Random(seedOf(process.env["MILLRACE_SEED"]));
 const home = scratch("kill");
 const checker = new StoreChecker();

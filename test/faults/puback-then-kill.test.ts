@@ -19,7 +19,7 @@ import {
  * What was acknowledged survives the kill: mosquitto_pub -q 1 into the embedded broker while the upstream is down,
  * SIGKILL right after its PUBACK, restart, delivered. MILLRACE_KILL_CYCLES sets how often (default 40; long run 300).
  */
-const cycles = Number(process.env["MILLRACE_KILL_CYCLES"] ?? 40);
+const cycles = Number(process.env["MILLRACE_KILL_CYCLES"] ?? 25);
 const PER_OUTAGE = 20;
 const run = promisify(execFile);
 const home = scratch("puback");

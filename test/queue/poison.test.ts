@@ -117,6 +117,33 @@ describe("while the disk refuses", () => {
     expect(queue.gaps("up")).toEqual([]);
   });
 
+  it("keeps what was not fsynced where it is, although nothing else there is owed any more", async () => {
+    const { folder, engine, queue } = await faulty({ options: { sync: 60_000 } });
+    await queue.append("telemetry", [
+      { ...message("1"), durable: true },
+      { ...message("2"), durable: true },
+    ]);
+    await queue.append("telemetry", [message("3")]);
+    const entries = await readMany(queue, "up", "telemetry", 3);
+    engine.fault = () => "lost";
+    const call = queue.append("telemetry", [message("4")]);
+    await vi.waitFor(() => expect(engine.faults).toBeGreaterThan(1));
+    await queue.settle("up", "telemetry", seqsOf(entries).slice(0, 2));
+    await vi.waitFor(() => expect(engine.faults).toBeGreaterThan(4));
+    // As a kill would leave it.
+    await cp(join(folder, "data"), join(folder, "killed"), { recursive: true });
+    const again = await startedQueue(join(folder, "killed"));
+    await again.open("up", reader());
+    expect((await readMany(again, "up", "telemetry", 1)).map(textOf)).toEqual(["3"]);
+    engine.fault = () => undefined;
+    await call;
+    await queue.settle("up", "telemetry", [3]);
+    expect((await readMany(queue, "up", "telemetry", 1)).map(textOf)).toEqual(["4"]);
+    expect(queue.gaps("up")).toEqual([]);
+    // Now it is done with.
+    await vi.waitFor(() => expect(queue.stats().streams.telemetry.segments).toBe(1));
+  });
+
   it("takes only so much into memory", async () => {
     const { engine, queue } = await faulty();
     engine.fault = () => "lost";

@@ -21,6 +21,11 @@ export class Random {
   chance(part: number): boolean {
     return this.next() < part;
   }
+  /** The same in random order. */
+  shuffled<T>(list: readonly T[]): T[] {
+    const left = [...list];
+    return list.flatMap(() => left.splice(this.whole(0, left.length - 1), 1));
+  }
   bytes(length: number): Buffer {
     return Buffer.from(Array.from({ length }, () => this.whole(0, 255)));
   }

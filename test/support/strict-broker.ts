@@ -1,5 +1,14 @@
 import { createServer, type Server, type Socket } from "node:net";
-import { generate, type IConnectPacket, type IPublishPacket, type Packet, parser } from "mqtt-packet";
+import { createServer as createTlsServer, type TlsOptions, Server as TlsServer } from "node:tls";
+import {
+  generate,
+  type IConnectPacket,
+  type IPublishPacket,
+  type ISubscribePacket,
+  type Packet,
+  parser,
+} from "mqtt-packet";
+import { LimitWatch, type ServerLimits } from "./broker-limits.ts";
 
 export type ConnackProperties = Readonly<Record<string, number | string | boolean>>;
 
@@ -20,6 +29,12 @@ export interface Script {
   reverse?: number;
   /** No PINGRESP. */
   deaf?: boolean;
+  /** What a cloud allows; whatever is beyond it counts as a violation. */
+  limits?: ServerLimits;
+  /** Called with each PUBLISH, which then is not kept. */
+  drain?: (packet: IPublishPacket, bytes: number) => void;
+  /** Answers SUBSCRIBE with these codes; grants everything when absent. */
+  suback?: readonly number[];
   /** Called after CONNACK. */
   connected?: (session: Session) => void;
 }
@@ -30,6 +45,9 @@ export class Session {
   /** When each arrived, in milliseconds of the process. */
   connect: IConnectPacket | undefined;
   disconnect: { readonly reasonCode: number } | undefined;
+  subscribe: ISubscribePacket | undefined;
+  /** Identifiers of our messages that the client acknowledged, in its order. */
+  readonly pubacks: number[] = [];
   pings = 0;
   closed = false;
   readonly socket: Socket;
@@ -69,10 +87,32 @@ export class StrictBroker {
   maxUnacked = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #watch = new LimitWatch();
+  readonly #secure: boolean;
+  /** Bytes that came over all connections, after TLS. */
+  received = 0;
+  /** PUBACKs that refused a message. */
+  refusals = 0;
 
-  constructor(script: Script = {}) {
+  /** @param tls serves TLS instead of plain TCP. */
+  constructor(script: Script = {}, tls?: TlsOptions) {
     this.script = script;
-    this.#server = createServer((socket) => this.#accept(socket));
+    this.#secure = tls !== undefined;
+    if (tls === undefined) this.#server = createServer((socket) => this.#accept(socket));
+    else {
+      const server = createTlsServer(tls, (socket) => this.#accept(socket));
+      server.on("tlsClientError", () => {});
+      server.on("connection", (socket: Socket) => {
+        this.#sockets.add(socket);
+        socket.on("close", () => this.#sockets.delete(socket));
+      });
+      this.#server = server;
+    }
+  }
+
+  /** Other certificates for connections to come. */
+  renew(tls: TlsOptions): void {
+    if (this.#server instanceof TlsServer) this.#server.setSecureContext(tls);
   }
 
   async listen(port = 0): Promise<this> {
@@ -89,7 +129,7 @@ export class StrictBroker {
     return address.port;
   }
   get url(): string {
-    return `mqtt://127.0.0.1:${this.port}`;
+    return `${this.#secure ? "mqtts://localhost" : "mqtt://127.0.0.1"}:${this.port}`;
   }
   get session(): Session {
     const last = this.sessions.at(-1);
@@ -126,6 +166,7 @@ export class StrictBroker {
     };
     listen();
     socket.on("data", (chunk: Buffer) => {
+      this.received += chunk.length;
       // The version is in the first packet; the parser has to be told it for those that follow.
       if (session.connect === undefined && chunk[8] === 5) {
         reader = parser({ protocolVersion: 5 });
@@ -144,13 +185,19 @@ export class StrictBroker {
     } else if (packet.cmd === "disconnect") {
       session.disconnect = { reasonCode: packet.reasonCode ?? 0 };
       session.socket.end();
-    } else this.violations.push(`unexpected ${packet.cmd}`);
+    } else if (packet.cmd === "subscribe") {
+      session.subscribe = packet;
+      const granted = this.script.suback ?? packet.subscriptions.map(({ qos }) => qos);
+      session.write({ cmd: "suback", messageId: packet.messageId ?? 0, granted: [...granted] });
+    } else if (packet.cmd === "puback") session.pubacks.push(packet.messageId ?? 0);
+    else this.violations.push(`unexpected ${packet.cmd}`);
   }
 
   #onConnect(session: Session, packet: IConnectPacket): void {
     if (session.connect) this.violations.push("second CONNECT");
     session.connect = packet;
     this.sessions.push(session);
+    if (this.script.limits) this.violations.push(...this.#watch.connect(this.script.limits, packet, performance.now()));
     const { connack = 0, properties, only, connected } = this.script;
     if (only !== undefined && session.version !== only) {
       const refusal = only === 4 ? Buffer.from([0x20, 2, 0, 1]) : Buffer.from([0x20, 3, 0, 0x84, 0]);
@@ -170,9 +217,8 @@ export class StrictBroker {
     else connected?.(session);
   }
 
-  #onPublish(session: Session, packet: IPublishPacket): void {
-    session.publishes.push(packet);
-    const { properties = {}, puback, reverse } = this.script;
+  #judge(session: Session, packet: IPublishPacket): void {
+    const { properties = {}, limits } = this.script;
     const id = packet.messageId ?? 0;
     if (packet.qos !== 1) this.violations.push(`QoS ${packet.qos}`);
     if (packet.dup) this.violations.push("DUP on a new connection");
@@ -183,10 +229,20 @@ export class StrictBroker {
     if (typeof receiveMaximum === "number" && session.unacked.size > receiveMaximum) {
       this.violations.push(`${session.unacked.size} in flight`);
     }
-    const length = packet.length ?? 0;
-    const size = length + (length < 128 ? 2 : length < 16_384 ? 3 : 4);
+    const size = sizeOf(packet);
     if (typeof maximumPacketSize === "number" && size > maximumPacketSize) this.violations.push(`${size} bytes`);
+    if (limits)
+      this.violations.push(...this.#watch.publish(limits, packet, size, session.unacked.size, performance.now()));
     if (packet.retain && properties["retainAvailable"] === false) this.violations.push("retained");
+  }
+
+  #onPublish(session: Session, packet: IPublishPacket): void {
+    const { drain } = this.script;
+    if (drain === undefined) session.publishes.push(packet);
+    else drain(packet, sizeOf(packet));
+    const { puback, reverse } = this.script;
+    const id = packet.messageId ?? 0;
+    this.#judge(session, packet);
     if (reverse !== undefined) {
       if (session.unacked.size >= reverse)
         for (const waiting of [...session.unacked.keys()].reverse()) session.puback(waiting);
@@ -194,7 +250,13 @@ export class StrictBroker {
     }
     const plan = puback?.(packet, session) ?? { ack: true };
     if (!plan.ack) return;
+    if ((plan.code ?? 0) >= 0x80) this.refusals++;
     if (plan.afterMs === undefined) session.puback(id, plan.code ?? 0);
     else setTimeout(() => session.puback(id, plan.code ?? 0), plan.afterMs);
   }
+}
+
+/** Bytes of the whole packet. */
+function sizeOf({ length = 0 }: Packet): number {
+  return length + (length < 128 ? 2 : length < 16_384 ? 3 : length < 2_097_152 ? 4 : 5);
 }

@@ -34,6 +34,8 @@ class Direction {
   #timer: NodeJS.Timeout | undefined;
   /** Greatest queue that was seen. */
   mostQueued = 0;
+  /** Bytes that left. */
+  carried = 0;
 
   constructor(options: ThrottleOptions) {
     this.#options = options;
@@ -73,6 +75,7 @@ class Direction {
     const now = performance.now();
     for (let frame = this.#frames[this.#left]; frame && frame.leavesMs <= now; frame = this.#frames[this.#left]) {
       this.#queuedBytes -= frame.bytes.length;
+      this.carried += frame.bytes.length;
       this.#left++;
     }
     if (this.#queuedBytes <= this.#options.queueBytes) {
@@ -122,6 +125,11 @@ export class Throttle {
   /** Greatest queue of bytes towards the server. */
   get mostQueued(): number {
     return this.#up.mostQueued;
+  }
+
+  /** Bytes that went through towards the server. */
+  get carried(): number {
+    return this.#up.carried;
   }
 
   /** Breaks every connection. */

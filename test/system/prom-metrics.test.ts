@@ -1,3 +1,4 @@
+import { Histogram, Registry } from "prom-client";
 import { describe, expect, it } from "vitest";
 import { PromMetrics } from "../../gateway/system/prom-metrics.ts";
 
@@ -31,6 +32,41 @@ describe("PromMetrics", () => {
     expect(text).toContain("millrace_a_total 2\n");
     expect(text).toContain("millrace_b 2\n");
     expect(text).toContain("millrace_c_count 2\n");
+  });
+
+  it("exports histograms as prom-client does", async () => {
+    const metrics = new PromMetrics();
+    const buckets = [0.01, 0.1, 1];
+    const ours = metrics.histogram("millrace_reply_seconds", "Reply.", buckets, ["link", "device"]);
+    const registry = new Registry();
+    const labelNames = ["link", "device"];
+    const theirs = new Histogram({
+      name: "millrace_reply_seconds",
+      help: "Reply.",
+      buckets,
+      labelNames,
+      registers: [registry],
+    });
+    const labels = { link: 'a"b', device: "press" };
+    const row = ours.row?.(labels);
+    for (const value of [0, 0.01, 0.010_001, 0.5, 1, 1.5, 100]) {
+      row?.observe(value);
+      theirs.observe(labels, value);
+    }
+    ours.observe(0.2, { link: "b", device: "press" });
+    theirs.observe({ link: "b", device: "press" }, 0.2);
+    expect(await metrics.text()).toBe(await registry.metrics());
+  });
+
+  it("counts into a row what it counts by labels, however often the row is asked for and looked at", async () => {
+    const metrics = new PromMetrics();
+    const counter = metrics.counter("millrace_a_total", "A.", ["link"]);
+    counter.row?.({ link: "b" }).inc();
+    counter.inc({ link: "b" }, 2);
+    await metrics.text();
+    counter.row?.({ link: "b" }).inc(0.5);
+    expect(await metrics.text()).toContain('millrace_a_total{link="b"} 3.5\n');
+    expect(await metrics.text()).toContain('millrace_a_total{link="b"} 3.5\n');
   });
 
   it("has a registry of its own", async () => {

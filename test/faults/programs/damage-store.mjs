@@ -10,7 +10,7 @@ const { dataDir, report, seed, close } = JSON.parse(argv[2]);
 const next = random(seed);
 const queue = queueIn(dataDir, { segment: 64 * 1024, sync: 50 });
 const uplinks = { up: ["#"], some: ["plant/some/#"] };
-const APPENDS = 60;
+const APPENDS = 90;
 const MOST = 8;
 
 await queue.start();

@@ -15,6 +15,7 @@ import sys
 import threading
 
 from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext
+from pymodbus.device import ModbusDeviceIdentification
 from pymodbus.server import StartSerialServer, StartTcpServer, StartUdpServer
 from pymodbus.transaction import ModbusAsciiFramer, ModbusRtuFramer, ModbusSocketFramer
 
@@ -117,11 +118,14 @@ shown = [{**tag, "value": text_of(tag["value"])} for tag in tags]
 print(json.dumps({"tags": shown, "registers": len(words), "bits": bits}), flush=True)
 print("ready", flush=True)
 
+identity = ModbusDeviceIdentification(info_name={
+    "VendorName": "Acme", "ProductCode": "EM-24", "MajorMinorRevision": "2.1", "ProductName": "Meter", "ModelName": "DIN",
+})
 kind = sys.argv[1]
 framer = ModbusRtuFramer if kind.startswith("rtu") else ModbusAsciiFramer if kind.startswith("ascii") else ModbusSocketFramer
 if kind in ("rtu", "ascii"):
-    StartSerialServer(context=context, framer=framer, port=sys.argv[2], baudrate=115200, parity="N", stopbits=1, timeout=0.005)
+    StartSerialServer(context=context, identity=identity, framer=framer, port=sys.argv[2], baudrate=115200, parity="N", stopbits=1, timeout=0.005)
 elif kind == "udp":
-    StartUdpServer(context=context, framer=framer, address=(sys.argv[2], int(sys.argv[3])))
+    StartUdpServer(context=context, identity=identity, framer=framer, address=(sys.argv[2], int(sys.argv[3])))
 else:
-    StartTcpServer(context=context, framer=framer, address=(sys.argv[2], int(sys.argv[3])), allow_reuse_address=True)
+    StartTcpServer(context=context, identity=identity, framer=framer, address=(sys.argv[2], int(sys.argv[3])), allow_reuse_address=True)
