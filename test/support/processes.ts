@@ -38,14 +38,16 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** Waits for what the test waits for; a text that is asked for says how far it came. */
 export async function until(
-  what: string,
+  what: string | (() => string),
   condition: () => boolean | Promise<boolean>,
   timeoutMs: number,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    if (performance.now() > deadline)
+      throw new Error(`not within ${timeoutMs} ms: ${typeof what === "string" ? what : what()}`);
     await pause(20);
   }
 }
@@ -99,7 +101,7 @@ export class Process {
       return found !== undefined || !this.running;
     };
     await until(
-      `a line like ${pattern} from ${this.child.spawnfile} (it said: ${this.lines.slice(-5).join(" | ")})`,
+      () => `a line like ${pattern} from ${this.child.spawnfile} (it said: ${this.lines.slice(-5).join(" | ")})`,
       search,
       timeoutMs,
     );

@@ -16,9 +16,19 @@ const CURES: readonly (readonly [RegExp, string])[] = [
   [/invalid-field|not-allowed|not-implemented/i, "correct address or kind"],
 ];
 
+/**
+ * Classic allows one connection for a container id, and after a power cut it still has the one before until it misses its
+ * heartbeat: that passes by itself, and must not wait for a person.
+ */
+const STILL_THERE = /already connected/i;
+
 /** What ended a connection or kept it from being made: a fault of the setup waits for a person, any other for the broker. */
 export function faultOf(error: Condition, about: string): ConfigError | NotConnectedError {
   const text = textOf(error);
+  if (STILL_THERE.test(text))
+    return new NotConnectedError(
+      `${about}: ${text}; it is the connection before a restart, or another gateway with the same id and uplink name`,
+    );
   const cure = CURES.find(([pattern]) => pattern.test(text))?.[1];
   const message = `${about}: ${text}`;
   return cure === undefined ? new NotConnectedError(message) : new ConfigError(`${message}; ${cure}`);

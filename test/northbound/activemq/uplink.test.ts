@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { ConfigError } from "../../../gateway/core/errors.ts";
+import { ConfigError, NotConnectedError } from "../../../gateway/core/errors.ts";
 import type { Downlink, Incoming, Outgoing, Taken, Uplink } from "../../../gateway/core/uplink.ts";
 import { activemqModule } from "../../../gateway/northbound/activemq/module.ts";
+import { faultOf } from "../../../gateway/northbound/activemq/reasons.ts";
 import { message } from "../../contract/uplink.ts";
 import { Amqp1Broker, type Fate, type Script } from "../../support/amqp1-broker.ts";
 import { live, recordingLogger } from "../mqtt/harness.ts";
@@ -31,6 +32,16 @@ async function sent(uplink: Uplink, ...messages: Outgoing[]) {
   await vi.waitFor(() => expect(Object.keys(got)).toHaveLength(messages.length));
   return got;
 }
+
+describe("a fault of a connection", () => {
+  it("that passes by itself waits for nobody: Classic still has the connection before a restart", () => {
+    const description = "Broker: b - Client: millrace-gw-activemq already connected from tcp://127.0.0.1:54186";
+    const fault = faultOf({ condition: "amqp:invalid-field", description }, "127.0.0.1:5672");
+    expect(fault).toBeInstanceOf(NotConnectedError);
+    expect(fault.message).toMatch(/already connected.*; it is the connection before a restart, or another gateway/);
+    expect(faultOf({ condition: "amqp:invalid-field", description: "bad address" }, "x")).toBeInstanceOf(ConfigError);
+  });
+});
 
 describe("what a broker makes of a message", () => {
   it("tells a refusal for now from one that is for good", async () => {
