@@ -17,6 +17,7 @@ import { messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
 import { selectorOf } from "./core/selector.ts";
+import type { Worker } from "./core/work.ts";
 import { Errands } from "./errands.ts";
 import { Front } from "./front.ts";
 import { ControlServer } from "./http/control.ts";
@@ -35,8 +36,9 @@ import type { Scan } from "./southbound/scan.ts";
 import { SystemClock } from "./system/clock.ts";
 import { LearntFiles } from "./system/learnt-files.ts";
 import { LogLines } from "./system/log-lines.ts";
+import { Progress } from "./system/progress.ts";
 import { PromMetrics } from "./system/prom-metrics.ts";
-import { SdNotify } from "./system/sd-notify.ts";
+import { SdNotify, stuckLimitMs } from "./system/sd-notify.ts";
 import { RunningUplink, selectionOf } from "./uplinks.ts";
 import { programVersion } from "./version.ts";
 
@@ -350,6 +352,11 @@ export class Gateway implements Runnable {
     this.#broker.publishLive(scan.device.topic, Buffer.from(`{${body}`));
   }
 
+  /** Who has work, and may be stuck in it. */
+  workers(): readonly Worker[] {
+    return [...this.#queue.workers, ...this.#uplinks.map(({ worker }) => worker), ...this.#links];
+  }
+
   health(): Health {
     const reasons: string[] = [];
     if (!this.#queue.stats().healthy) reasons.push("the disk refuses writes to the queue");
@@ -439,6 +446,11 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
       });
       return current;
     },
-    supervisor: (log) => new SdNotify({ env: io.env, healthy: () => current?.health().ok ?? false, log }),
+    supervisor: (log) => {
+      const workers = () => current?.workers() ?? [];
+      const progress = new Progress({ workers, limitMs: stuckLimitMs(io.env), log, metrics });
+      const healthy = () => current?.health().ok ?? false;
+      return new SdNotify({ env: io.env, healthy, stuck: () => progress.look(), monoMs: io.monotonicMs, log });
+    },
   });
 }

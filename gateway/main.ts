@@ -170,6 +170,7 @@ function terminal(): CliIo {
     execPath: process.execPath,
     argv1: fileURLToPath(import.meta.url),
     cwd: process.cwd(),
+    monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
   };
 }
 
