@@ -34,6 +34,7 @@ import { settleAfter } from "./settle-after.ts";
 import { Link } from "./southbound/link.ts";
 import type { Scan } from "./southbound/scan.ts";
 import { SystemClock } from "./system/clock.ts";
+import { isJournal, withPriority } from "./system/journal-lines.ts";
 import { LearntFiles } from "./system/learnt-files.ts";
 import { LogLines } from "./system/log-lines.ts";
 import { Progress } from "./system/progress.ts";
@@ -424,9 +425,10 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
     load: (file) => loadConfig(file, { env: io.env, cwd: io.cwd }),
     logger: (level) => {
       const out = destination({ fd: 1, sync: true });
+      const form = isJournal(io.env, 1) ? withPriority : (line: string) => line;
       const both = {
         write: (line: string) => {
-          out.write(line);
+          out.write(form(line));
           logs.write(line);
         },
       };
