@@ -1,12 +1,13 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { ExternalBroker } from "./broker/external-broker.ts";
+import type { CommandIntake } from "./broker/hooks.ts";
 import { LocalBroker, type LocalMessage } from "./broker/local-broker.ts";
-import type { Commands } from "./commands/commands.ts";
 import { secretReader } from "./config/secrets.ts";
 import type { LoadedConfig } from "./config/types.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
+import type { BrokerOptions } from "./core/options/broker.ts";
 import { defaultClientId, type ExternalBrokerOptions } from "./core/options/external-broker.ts";
 import type { Queue } from "./core/queue.ts";
 import { LocalSession } from "./northbound/mqtt/local/session.ts";
@@ -22,6 +23,8 @@ export interface Broker {
   publishLive(topic: string, payload: Uint8Array, correlation?: string): void;
   /** A message from upstream for local subscribers; resolves when it is kept. @throws NotConnectedError, StorageError. */
   publish(message: LocalMessage): Promise<void>;
+  /** Replaces the users while it runs; absent where they are another's. */
+  setUsers?(users: BrokerOptions["users"]): void;
   /** Where it can be reached. */
   addresses(): readonly unknown[];
   status(): object & { readonly journal?: { readonly healthy: boolean } };
@@ -32,7 +35,7 @@ export interface BrokerParts {
   readonly queue: Queue;
   /** Rises with what uplinks acknowledge. */
   readonly progress: () => number;
-  readonly commands: Commands;
+  readonly commands: CommandIntake;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;

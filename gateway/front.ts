@@ -90,9 +90,11 @@ export class Front {
       },
     });
     this.#access = new Access({ accounts: this.#accounts, audit, now: () => performance.now(), times: SESSION });
-    const desk = new Errands(config.links, parts.links, log, { by: (user) => `${user} by the API` });
+    const desk = new Errands(config, parts.links, log, { by: (user) => `${user} by the API` });
     this.#wizard = new Wizard({
-      links: config.links,
+      get links() {
+        return config.links;
+      },
       desk,
       tools: lineTools(),
       ownPorts: () => [this.#http.port, ...config.broker.listeners.map(({ port }) => port)],
@@ -127,6 +129,12 @@ export class Front {
     this.#rates.stop();
     await this.#http.stop();
     await this.#wizard.stop();
+  }
+
+  /** The configuration is another. Never rejects. */
+  async follow(): Promise<void> {
+    this.#live.follow(this.#parts.config.links.flatMap((link) => link.devices));
+    await this.#configs.start();
   }
 
   /** The newest samples. */

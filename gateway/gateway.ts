@@ -1,50 +1,43 @@
 import { Buffer } from "node:buffer";
-import { readFileSync } from "node:fs";
-import { destination, pino } from "pino";
 import { AuditJournal } from "./audit/journal.ts";
 import { AuditWatch } from "./audit/watch.ts";
-import { auditedWrite } from "./audited-write.ts";
 import type { LocalMessage } from "./broker/local-broker.ts";
 import { type Broker, makeBroker } from "./brokers.ts";
-import type { CliIo } from "./cli/io.ts";
-import { type Runnable, runRun } from "./cli/run.ts";
-import { Commands } from "./commands/commands.ts";
-import type { Target } from "./commands/target.ts";
-import { Triggers } from "./commands/triggers.ts";
-import { type LoadedConfig, loadConfig } from "./config/load.ts";
+import type { Runnable } from "./cli/run.ts";
+import { LiveConfig } from "./config/live.ts";
+import type { LoadedConfig, LoadedLink } from "./config/types.ts";
 import type { Clock } from "./core/clock.ts";
-import { messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
-import { selectorOf } from "./core/selector.ts";
+import { CurrentCommands } from "./current-commands.ts";
 import { Errands } from "./errands.ts";
 import { Front } from "./front.ts";
 import { ControlServer } from "./http/control.ts";
+import type { ReloadSource } from "./http/control-reload.ts";
 import type { Health } from "./http/server.ts";
 import { Intake } from "./intake.ts";
 import { isQueued } from "./is-queued.ts";
+import { Lines } from "./lines.ts";
 import { storedLine } from "./northbound/encoders/stored.ts";
 import { samplesBody } from "./northbound/encoders/values.ts";
 import { planReport } from "./plan-report.ts";
 import { Newest, plantOf } from "./plant.ts";
 import { LevelQueue } from "./queue/level-queue.ts";
-import { Recorder } from "./recorder/recorder.ts";
+import { type RecordedLink, Recorder } from "./recorder/recorder.ts";
+import type { Life } from "./reload/desk.ts";
+import type { LivePlan } from "./reload/plan.ts";
 import { settleAfter } from "./settle-after.ts";
 import { Link } from "./southbound/link.ts";
 import type { Scan } from "./southbound/scan.ts";
-import { SystemClock } from "./system/clock.ts";
+import { StartedParts } from "./started-parts.ts";
 import { LearntFiles } from "./system/learnt-files.ts";
-import { LogLines } from "./system/log-lines.ts";
-import { PromMetrics } from "./system/prom-metrics.ts";
-import { SdNotify } from "./system/sd-notify.ts";
-import { RunningUplink, selectionOf } from "./uplinks.ts";
+import type { LogLines } from "./system/log-lines.ts";
+import { machineId } from "./system/machine-id.ts";
+import { RunningUplink } from "./uplinks.ts";
+import { Upstreams } from "./upstreams.ts";
 import { programVersion } from "./version.ts";
 
-/** The program stops within 10 s, whatever a part does. */
-const STOP_MS = 9_000;
-const LISTEN_AGAIN_MS = 10_000;
-
-interface Parts {
+export interface GatewayParts {
   readonly config: LoadedConfig;
   readonly clock: Clock;
   readonly log: Logger;
@@ -55,48 +48,50 @@ interface Parts {
   readonly logs?: LogLines;
   /** Tells whoever sits at the terminal. */
   readonly announce?: (text: string) => void;
-}
-
-interface Started {
-  readonly name: string;
-  readonly stop: () => Promise<void>;
+  /** Where the configuration can be applied anew; absent where it cannot. */
+  readonly reloads?: ReloadSource;
 }
 
 /**
  * The composition root: makes every part from the configuration and holds the order. Start: queue, forwarders, broker,
  * links; stop in reverse, so that nothing produces what nobody takes any more.
  */
-export class Gateway implements Runnable {
+export class Gateway implements Runnable, Life {
   readonly failed: Promise<Error>;
-  readonly #parts: Parts;
+  readonly #parts: GatewayParts;
+  readonly #config: LiveConfig;
   readonly #queue: LevelQueue;
   readonly #broker: Broker;
-  readonly #uplinks: readonly RunningUplink[];
+  readonly #upstreams: Upstreams;
   readonly #newest = new Newest();
-  readonly #links: readonly Link[];
-  readonly #commands: Commands;
-  readonly #triggers: Triggers;
+  readonly #lines: Lines;
+  readonly #commands: CurrentCommands;
   readonly #learnt: LearntFiles;
   readonly #recorder: Recorder;
   readonly #audit: AuditJournal;
   readonly #watch: AuditWatch;
   readonly #front: Front;
   readonly #control: ControlServer;
-  readonly #started: Started[] = [];
+  readonly #started: StartedParts;
   #stopped: Promise<void> | undefined;
   #up = false;
   #fail: (error: Error) => void = () => {};
   /** Commands and broker are there: what comes down can go somewhere. */
   #down: () => void = () => {};
 
-  constructor(parts: Parts) {
+  constructor(given: GatewayParts) {
+    const config = new LiveConfig(given.config);
+    const parts = { ...given, config };
     this.#parts = parts;
+    this.#config = config;
     this.failed = new Promise((resolve_) => {
       this.#fail = resolve_;
     });
-    const { config, clock, log, metrics } = parts;
+    const { clock, log, metrics } = parts;
+    const { dataDir, id: gatewayId } = config.gateway;
+    this.#started = new StartedParts(log);
     this.#queue = new LevelQueue({
-      dataDir: config.gateway.dataDir,
+      dataDir,
       options: config.queue,
       clock,
       log: log.child({ part: "queue" }),
@@ -104,26 +99,23 @@ export class Gateway implements Runnable {
       machineId: machineId(),
       onFatal: (error) => this.#fail(error),
     });
-    this.#audit = new AuditJournal({
-      dataDir: config.gateway.dataDir,
+    this.#audit = new AuditJournal({ dataDir, clock, log: log.child({ part: "audit" }), metrics });
+    this.#watch = new AuditWatch({ audit: this.#audit, clock, stats: () => this.#queue.stats() });
+    const intake = new Intake({ queue: this.#queue, log: log.child({ part: "intake" }), metrics });
+    this.#lines = new Lines((loaded) => this.#link(loaded, intake));
+    this.#commands = new CurrentCommands({
+      config,
+      lines: this.#lines,
+      audit: this.#audit,
+      queue: this.#queue,
+      isQueued: (topic, body, seq) => isQueued(this.#queue.inspector(), topic, body, seq),
+      publish: (topic, payload, correlation) => this.#broker.publishLive(topic, payload, correlation),
       clock,
-      log: log.child({ part: "audit" }),
+      log: log.child({ part: "commands" }),
       metrics,
     });
-    this.#watch = new AuditWatch({ audit: this.#audit, clock, stats: () => this.#queue.stats() });
-    this.#commands = this.#commandsOf(parts);
-    this.#triggers = new Triggers({
-      recipes: config.recipes,
-      begin: (recipe) => this.#commands.trigger(recipe),
-      log: log.child({ part: "recipes" }),
-    });
     let settled = 0;
-    this.#broker = makeBroker({
-      ...parts,
-      queue: this.#queue,
-      commands: this.#commands,
-      progress: () => settled,
-    });
+    this.#broker = makeBroker({ ...parts, queue: this.#queue, commands: this.#commands, progress: () => settled });
     const started = new Promise<void>((resolve_) => {
       this.#down = resolve_;
     });
@@ -140,36 +132,30 @@ export class Gateway implements Runnable {
       },
     );
     const plant = plantOf(config, this.#newest, {
-      link: (index) => this.#links[index],
+      link: (name) => this.#lines.get(name),
       command: (message) => this.#commands.take(message),
     });
-    this.#uplinks = config.uplinks.map(
+    this.#upstreams = new Upstreams(
+      this.#queue,
       (uplink) => new RunningUplink(uplink, { ...parts, queue: delivering, down, plant: plant(uplink) }),
     );
-    this.#learnt = new LearntFiles(config.gateway.dataDir, clock, log.child({ part: "learnt" }));
+    this.#learnt = new LearntFiles(dataDir, clock, log.child({ part: "learnt" }));
     this.#recorder = new Recorder({
-      dataDir: config.gateway.dataDir,
-      gatewayId: config.gateway.id,
+      dataDir,
+      gatewayId,
       version: programVersion(),
       clock,
       log: log.child({ part: "recorder" }),
       minFree: config.queue.minFree,
-      links: config.links.map(({ name, driver, options, devices, recorder }) => ({
-        name,
-        driver: driver.name,
-        options: recorder,
-        capture: driver.recording?.capture(options, devices),
-      })),
+      links: config.links.map(recordedLink),
     });
-    const intake = new Intake({ queue: this.#queue, log: log.child({ part: "intake" }), metrics });
-    this.#links = config.links.map((link) => this.#link(link, intake));
     this.#front = new Front({
       ...parts,
       audit: this.#audit,
       queue: this.#queue,
       recorder: this.#recorder,
-      links: () => this.#links,
-      uplinks: () => this.#uplinks.map((uplink) => uplink.status()),
+      links: () => this.#lines.all,
+      uplinks: () => this.#upstreams.status(),
       broker: () => this.#broker.status(),
       settled: () => settled,
       health: () => this.health(),
@@ -178,58 +164,64 @@ export class Gateway implements Runnable {
       plan: () => this.plan(),
     });
     this.#control = new ControlServer({
-      dataDir: config.gateway.dataDir,
-      gatewayId: config.gateway.id,
+      dataDir,
+      gatewayId,
       inspector: () => this.#queue.inspector(),
-      encode: (entry) => storedLine(entry, config.gateway.id),
+      encode: (entry) => storedLine(entry, gatewayId),
       recorder: this.#recorder,
       status: () => this.status(),
       plan: () => this.plan(),
       log: log.child({ part: "control" }),
-      errands: new Errands(config.links, () => this.#links, log.child({ part: "errands" }), { audit: this.#audit }),
+      errands: new Errands(config, () => this.#lines.all, log.child({ part: "errands" }), { audit: this.#audit }),
+      ...(parts.reloads === undefined ? {} : { reloads: parts.reloads }),
     });
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { config } = this.#parts;
+    const config = this.#config;
+    const started = this.#started;
     await this.#queue.start();
-    this.#began("queue", () => this.#queue.close());
+    started.began("queue", () => this.#queue.close());
     // The folder is locked by now: nobody else writes there.
     await this.#audit.start();
-    this.#began("audit", () => this.#watch.stop().then(() => this.#audit.stop()));
+    started.began("audit", () => this.#watch.stop().then(() => this.#audit.stop()));
     await this.#watch.start(config.file, await this.#front.describe());
-    for (const uplink of config.uplinks) {
-      const { name, from, required, maxBacklog } = uplink.shared;
-      await this.#queue.open(name, {
-        selector: selectorOf(selectionOf(uplink, config)),
-        from,
-        required,
-        maxBacklog: { bytes: maxBacklog.bytes, ageMs: maxBacklog.age },
-        retainMs: maxBacklog.retain,
-      });
-    }
+    await this.#upstreams.enrol(config);
     signal.throwIfAborted();
-    await this.#listen("control", this.#control);
+    await started.listen("control", this.#control);
     await this.#commands.load();
-    for (const [index, uplink] of this.#uplinks.entries()) {
-      await uplink.start();
-      this.#began(`uplink ${config.uplinks[index]?.name}`, () => uplink.stop());
-    }
+    started.began("uplinks", () => this.#upstreams.stop());
+    await this.#upstreams.start(config);
     await this.#commands.start();
-    await this.#listen("broker", this.#broker);
+    await started.listen("broker", this.#broker);
     signal.throwIfAborted();
-    await this.#listen("http", this.#front);
+    await started.listen("http", this.#front);
     await this.#learnt.start();
-    this.#began("learnt", () => this.#learnt.stop());
-    this.#began("recorder", () => this.#recorder.stop());
-    for (const [index, link] of this.#links.entries()) {
-      await link.start();
-      this.#began(`link ${config.links[index]?.name}`, () => link.stop());
-    }
+    started.began("learnt", () => this.#learnt.stop());
+    started.began("recorder", () => this.#recorder.stop());
+    started.began("links", () => this.#lines.stop());
+    await this.#lines.start(config.links);
     // What is on the wire is answered before the links go.
-    this.#began("commands", () => this.#commands.stop());
+    started.began("commands", () => this.#commands.stop());
     this.#down();
     this.#up = true;
+  }
+
+  /** As `Life.follow`. What is not in the plan is not touched: no scan is missed there, no connection is cut. */
+  async follow(next: LoadedConfig, { links, uplinks, commands, users }: LivePlan): Promise<void> {
+    this.#config.replace(next);
+    if (commands) await this.#commands.follow();
+    await this.#lines.end(links);
+    this.#recorder.follow(next.links.map(recordedLink), links.stop);
+    await this.#front.follow();
+    await this.#upstreams.end(uplinks);
+    await this.#upstreams.begin(next, uplinks.start);
+    if (users) this.#broker.setUsers?.(next.broker.users);
+    await this.#lines.begin(next.links, links.start);
+  }
+
+  async noteReload(by: string, outcome: "ok" | "failed", detail: string): Promise<void> {
+    await this.#audit.record({ actor: by, action: "config.reload", target: this.#config.file, outcome, detail });
   }
 
   #ready(): Health {
@@ -237,7 +229,6 @@ export class Gateway implements Runnable {
     return { ok: ok && this.#up, reasons: this.#up ? reasons : ["still starting", ...reasons] };
   }
 
-  /** Parts of one kind stop together; the kinds in reverse order of the start. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -245,83 +236,11 @@ export class Gateway implements Runnable {
 
   async #stop(): Promise<void> {
     // One that was never begun still lets what is delivered leave the queue.
-    if (!this.#started.some(({ name }) => name === "commands")) await this.#commands.stop();
-    const kinds: { kind: string; parts: Started[] }[] = [];
-    for (const part of this.#started.splice(0).reverse()) {
-      const kind = part.name.split(" ")[0] ?? "";
-      if (kinds.at(-1)?.kind === kind) kinds.at(-1)?.parts.push(part);
-      else kinds.push({ kind, parts: [part] });
-    }
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<"late">((resolve_) => {
-      timer = setTimeout(() => resolve_("late"), STOP_MS);
-    });
-    for (const { kind, parts } of kinds) {
-      const done = Promise.all(parts.map(({ stop }) => stop()));
-      if ((await Promise.race([done, late])) === "late") {
-        this.#parts.log.error({ part: kind }, "a part did not stop in time");
-        break;
-      }
-    }
-    clearTimeout(timer);
+    if (!this.#started.has("commands")) await this.#commands.stop();
+    await this.#started.stop();
   }
 
-  /**
-   * Starts a part that listens. A port that is taken, after a power cut by whoever was quicker, must not keep the lines
-   * from being polled: it is told as an error, and tried again until it is free.
-   */
-  async #listen(name: string, part: { start(): Promise<void>; stop(): Promise<void> }): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const { log } = this.#parts;
-    const attempt = async (first: boolean): Promise<void> => {
-      try {
-        await part.start();
-        if (!first) log.info({ part: name }, "listens now");
-      } catch (error) {
-        if (first)
-          log.error({ part: name, error: messageOf(error), retryMs: LISTEN_AGAIN_MS }, "cannot listen; trying again");
-        timer = setTimeout(() => void attempt(false), LISTEN_AGAIN_MS);
-      }
-    };
-    await attempt(true);
-    this.#began(name, async () => {
-      clearTimeout(timer);
-      await part.stop();
-    });
-  }
-
-  #began(name: string, stop: () => Promise<void>): void {
-    this.#started.push({ name, stop });
-  }
-
-  #commandsOf({ config, clock, log, metrics }: Parts): Commands {
-    const targets = config.links.flatMap(({ driver, devices }, index) =>
-      devices.map((device): Target => {
-        const link = () => this.#links[index] ?? fail(`no link ${index}`);
-        return {
-          device,
-          limits: (tag) => driver.writable?.(tag.options),
-          write: (writes, signal) =>
-            auditedWrite(this.#audit, device.name, writes, () => link().write(device.name, writes, signal)),
-          read: (tags, signal) => link().read(device.name, tags, signal),
-        };
-      }),
-    );
-    return new Commands({
-      options: config.commands,
-      dataDir: config.gateway.dataDir,
-      targets,
-      recipes: config.recipes,
-      queue: this.#queue,
-      isQueued: (topic, body, seq) => isQueued(this.#queue.inspector(), topic, body, seq),
-      publish: (topic, payload, correlation) => this.#broker.publishLive(topic, payload, correlation),
-      clock,
-      log: log.child({ part: "commands" }),
-      metrics,
-    });
-  }
-
-  #link({ name, driver, options, devices }: LoadedConfig["links"][number], intake: Intake): Link {
+  #link({ name, driver, options, devices }: LoadedLink, intake: Intake): Link {
     const { clock, metrics } = this.#parts;
     const log = this.#parts.log.child({ link: name });
     const tap = this.#recorder.tap(name);
@@ -336,7 +255,7 @@ export class Gateway implements Runnable {
       metrics,
       emit: (scan) => {
         void intake.take(scan);
-        this.#triggers.see(scan.device.name, scan.samples);
+        this.#commands.see(scan.device.name, scan.samples);
         this.#local(scan);
       },
     });
@@ -365,9 +284,9 @@ export class Gateway implements Runnable {
       now: clock.now().wallMs,
       clock: clock.now().clock,
       health: this.health(),
-      links: this.#links.map((link) => link.status()),
+      links: this.#lines.all.map((link) => link.status()),
       queue: this.#queue.stats(),
-      uplinks: this.#uplinks.map((uplink) => uplink.status()),
+      uplinks: this.#upstreams.status(),
       broker: this.#broker.status(),
     };
   }
@@ -375,8 +294,8 @@ export class Gateway implements Runnable {
   /** What each run of each scan group asks for at present: with all that was learnt. For the API and `millrace requests`. */
   plan(): Record<string, unknown> {
     const { config, clock } = this.#parts;
-    const links = config.links.flatMap((loaded, index) => {
-      const link = this.#links[index];
+    const links = config.links.flatMap((loaded) => {
+      const link = this.#lines.get(loaded.name);
       return link ? [planReport(loaded, link)] : [];
     });
     return { gateway: config.gateway.id, now: clock.now().wallMs, links };
@@ -395,50 +314,7 @@ export class Gateway implements Runnable {
   }
 }
 
-function fail(message: string): never {
-  throw new Error(message);
-}
-
-/** Tells one machine from its clone: a copied card must not continue the ids of the first. */
-function machineId(): string {
-  try {
-    return readFileSync("/etc/machine-id", "utf8").trim();
-  } catch {
-    return "";
-  }
-}
-
-/** `millrace run`, with everything it is made of. */
-export function runCommand(args: string[], io: CliIo): Promise<number> {
-  const metrics = new PromMetrics();
-  let current: Gateway | undefined;
-  const logs = new LogLines();
-  return runRun(args, io, {
-    load: (file) => loadConfig(file, { env: io.env, cwd: io.cwd }),
-    logger: (level) => {
-      const out = destination({ fd: 1, sync: true });
-      const both = {
-        write: (line: string) => {
-          out.write(line);
-          logs.write(line);
-        },
-      };
-      return pino({ level, base: null, formatters: { level: (label) => ({ level: label }) } }, both);
-    },
-    gateway: (config, log) => {
-      metrics.collectProcess();
-      current = new Gateway({
-        config,
-        clock: new SystemClock(),
-        log,
-        metrics,
-        metricsText: () => metrics.text(),
-        env: io.env,
-        logs,
-        ...(io.errTty ? { announce: (text: string) => io.err(text) } : {}),
-      });
-      return current;
-    },
-    supervisor: (log) => new SdNotify({ env: io.env, healthy: () => current?.health().ok ?? false, log }),
-  });
+/** What the recorder has to know of a link. */
+function recordedLink({ name, driver, options, devices, recorder }: LoadedLink): RecordedLink {
+  return { name, driver: driver.name, options: recorder, capture: driver.recording?.capture(options, devices) };
 }

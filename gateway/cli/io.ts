@@ -23,6 +23,8 @@ export interface CliIo {
   readonly columns: number;
   /** Aborted on SIGINT, SIGTERM and SIGHUP. */
   readonly signal: AbortSignal;
+  /** From now on SIGHUP calls this instead. Absent in a terminal, which sends it when it is closed. */
+  onHangup?(listener: () => void): void;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The Node binary. */
   readonly execPath: string;

@@ -97,6 +97,7 @@ export async function checkText(text: string, file: string, folder: string, deps
   return {
     file,
     folder,
+    given: { ...root, ...("links" in root ? { links: expanded.links } : {}) },
     gateway: { ...gateway, dataDir },
     broker,
     capture,

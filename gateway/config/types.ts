@@ -87,6 +87,8 @@ export interface LoadedConfig {
   readonly file: string;
   /** Absolute folder of the file; what relative paths in it start from. */
   readonly folder: string;
+  /** The sections as they are written, with what profiles say filled in: what a reload compares. */
+  readonly given: Readonly<Record<string, unknown>>;
   /** `dataDir` is absolute. */
   readonly gateway: GatewayOptions;
   readonly broker: BrokerOptions;

@@ -41,6 +41,11 @@ export class SdNotify {
     this.#timer.unref();
   }
 
+  /** RELOADING=1 until the next `ready`. */
+  reloading(): void {
+    this.#say(["RELOADING=1"]);
+  }
+
   /** One line for `systemctl status`. */
   status(text: string): void {
     this.#say([`STATUS=${text.replaceAll("\n", " ")}`]);
