@@ -1,6 +1,7 @@
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { Accounts } from "./accounts/accounts.ts";
+import type { Sessions } from "./accounts/sessions.ts";
 import type { AuditJournal } from "./audit/journal.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Clock } from "./core/clock.ts";
@@ -10,6 +11,7 @@ import { Errands } from "./errands.ts";
 import { Access } from "./http/access.ts";
 import { accountRoutes } from "./http/api/account-routes.ts";
 import { Api } from "./http/api/api.ts";
+import { commitRoutes } from "./http/api/commit-routes.ts";
 import { configRoutes } from "./http/api/config-routes.ts";
 import { dataRoutes } from "./http/api/data-routes.ts";
 import { eventRoutes } from "./http/api/event-routes.ts";
@@ -20,10 +22,12 @@ import { storedLine } from "./northbound/encoders/stored.ts";
 import type { ForwarderStatus } from "./northbound/forwarder.ts";
 import type { LevelQueue } from "./queue/level-queue.ts";
 import type { Recorder } from "./recorder/recorder.ts";
+import type { CommitDesk } from "./reload/commit.ts";
 import type { Link } from "./southbound/link.ts";
 import type { Scan } from "./southbound/scan.ts";
 import { LogLines } from "./system/log-lines.ts";
 import { programVersion } from "./version.ts";
+import { CommitViews } from "./views/commits.ts";
 import { ConfigViews } from "./views/config.ts";
 import { LiveTags } from "./views/live.ts";
 import { Rates } from "./views/rates.ts";
@@ -31,7 +35,7 @@ import { GatewayViews } from "./views/source.ts";
 import { Wizard } from "./views/wizard.ts";
 
 /** Sessions of people: without a request, and in any case. */
-const SESSION = { idleMs: 15 * 60_000, absoluteMs: 12 * 3_600_000 };
+export const SESSION = { idleMs: 15 * 60_000, absoluteMs: 12 * 3_600_000 };
 
 export interface FrontParts {
   readonly config: LoadedConfig;
@@ -43,6 +47,10 @@ export interface FrontParts {
   readonly logs?: LogLines;
   /** Tells whoever sits at the terminal. */
   readonly announce?: (text: string) => void;
+  /** Who is logged in already; nobody where absent. */
+  readonly sessions?: Sessions;
+  /** Where the configuration can be replaced; absent where it cannot. */
+  readonly commits?: CommitDesk;
   readonly audit: AuditJournal;
   readonly queue: LevelQueue;
   readonly recorder: Recorder;
@@ -89,7 +97,13 @@ export class Front {
           void audit.record({ actor: "command line", action: "accounts.changed", outcome: "ok", detail });
       },
     });
-    this.#access = new Access({ accounts: this.#accounts, audit, now: () => performance.now(), times: SESSION });
+    this.#access = new Access({
+      accounts: this.#accounts,
+      audit,
+      now: () => performance.now(),
+      times: SESSION,
+      ...(parts.sessions && { sessions: parts.sessions }),
+    });
     const desk = new Errands(config, parts.links, log, { by: (user) => `${user} by the API` });
     this.#wizard = new Wizard({
       get links() {
@@ -213,6 +227,7 @@ export class Front {
         ...plantRoutes(source, audit),
         ...dataRoutes(source),
         ...configRoutes(source, audit),
+        ...commitRoutes(new CommitViews(this.#configs, this.#parts.commits)),
         ...eventRoutes(source, access),
       ],
       access,

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import type { Sessions } from "./accounts/sessions.ts";
 import { AuditJournal } from "./audit/journal.ts";
 import { AuditWatch } from "./audit/watch.ts";
 import type { LocalMessage } from "./broker/local-broker.ts";
@@ -6,6 +7,7 @@ import { type Broker, makeBroker } from "./brokers.ts";
 import type { Runnable } from "./cli/run.ts";
 import { LiveConfig } from "./config/live.ts";
 import type { LoadedConfig, LoadedLink } from "./config/types.ts";
+import type { Auditor } from "./core/audit.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
@@ -24,6 +26,7 @@ import { planReport } from "./plan-report.ts";
 import { Newest, plantOf } from "./plant.ts";
 import { LevelQueue } from "./queue/level-queue.ts";
 import { type RecordedLink, Recorder } from "./recorder/recorder.ts";
+import type { CommitDesk } from "./reload/commit.ts";
 import type { Life } from "./reload/desk.ts";
 import type { LivePlan } from "./reload/plan.ts";
 import { settleAfter } from "./settle-after.ts";
@@ -50,6 +53,10 @@ export interface GatewayParts {
   readonly announce?: (text: string) => void;
   /** Where the configuration can be applied anew; absent where it cannot. */
   readonly reloads?: ReloadSource;
+  /** Where it can be replaced, on probation. */
+  readonly commits?: CommitDesk;
+  /** Who is logged in; outlives a life of the gateway. */
+  readonly sessions?: Sessions;
 }
 
 /**
@@ -220,8 +227,20 @@ export class Gateway implements Runnable, Life {
     await this.#lines.begin(next.links, links.start);
   }
 
-  async noteReload(by: string, outcome: "ok" | "failed", detail: string): Promise<void> {
-    await this.#audit.record({ actor: by, action: "config.reload", target: this.#config.file, outcome, detail });
+  get trail(): Auditor {
+    return this.#audit;
+  }
+
+  condition(): ReadonlyMap<string, boolean> {
+    const links = this.#lines.all.flatMap((line) => {
+      const { name, state, devices } = line.status();
+      const units = devices.map((device) => [`device ${device.name}`, device.state === "online"] as const);
+      return [[`link ${name}`, state === "connected"] as const, ...units];
+    });
+    const uplinks = this.#upstreams
+      .status()
+      .map(({ name, state }) => [`uplink ${name}`, state === "connected"] as const);
+    return new Map([...links, ...uplinks]);
   }
 
   #ready(): Health {

@@ -1,8 +1,20 @@
+import { dirname, resolve } from "node:path";
 import { destination, pino } from "pino";
+import { Sessions } from "./accounts/sessions.ts";
+import { dataFolder } from "./cli/audit.ts";
+import { answers } from "./cli/queue/client.ts";
 import type { CliIo } from "./cli/io.ts";
 import { runRun } from "./cli/run.ts";
-import { loadConfig } from "./config/load.ts";
+import { checkText, loadConfig } from "./config/load.ts";
+import { noAudit } from "./core/audit.ts";
+import { ConfigError } from "./core/errors.ts";
+import { SESSION } from "./front.ts";
 import { Gateway } from "./gateway.ts";
+import { CommitDesk } from "./reload/commit.ts";
+import { findControl } from "./http/control-path.ts";
+import { ConfigHistory } from "./reload/history.ts";
+import { planReload } from "./reload/plan.ts";
+import { recoverPending } from "./reload/recover.ts";
 import { SystemClock } from "./system/clock.ts";
 import { LogLines } from "./system/log-lines.ts";
 import { PromMetrics } from "./system/prom-metrics.ts";
@@ -13,6 +25,8 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
   const metrics = new PromMetrics();
   metrics.collectProcess();
   const clock = new SystemClock();
+  const wallMs = () => clock.now().wallMs;
+  const sessions = new Sessions(SESSION, () => performance.now());
   let current: Gateway | undefined;
   const logs = new LogLines();
   return runRun(args, io, {
@@ -27,7 +41,34 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
       };
       return pino({ level, base: null, formatters: { level: (label) => ({ level: label }) } }, both);
     },
-    gateway: (config, log, reloads) => {
+    recover: async (file) => {
+      const dataDir = await dataFolder({ config: file }, io).catch(() => undefined);
+      // One that runs decides for itself.
+      if (dataDir === undefined || (await answers(await findControl(dataDir)).catch(() => true))) return undefined;
+      return await recoverPending(new ConfigHistory(dataDir, wallMs));
+    },
+    commits: (first, reloads, log) => {
+      const file = resolve(io.cwd, first.file);
+      const planOf = async (text: string) => {
+        const running = reloads.config ?? first;
+        const next = await checkText(text, first.file, dirname(file), { env: io.env });
+        if (next.gateway.dataDir !== running.gateway.dataDir)
+          throw new ConfigError(
+            "gateway.dataDir cannot be changed here: the data stays where it is; see docs/operations.md",
+          );
+        return planReload(running, next);
+      };
+      return new CommitDesk({
+        file,
+        history: new ConfigHistory(first.gateway.dataDir, wallMs),
+        reloader: reloads,
+        planOf,
+        condition: () => reloads.life?.condition() ?? new Map(),
+        audit: () => reloads.life?.trail ?? noAudit,
+        log: log.child({ part: "configuration" }),
+      });
+    },
+    gateway: (config, log, desks) => {
       current = new Gateway({
         config,
         clock,
@@ -36,7 +77,8 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
         metricsText: () => metrics.text(),
         env: io.env,
         logs,
-        reloads,
+        sessions,
+        ...desks,
         ...(io.errTty ? { announce: (text: string) => io.err(text) } : {}),
       });
       return current;

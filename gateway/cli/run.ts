@@ -1,6 +1,7 @@
 import type { LoadedConfig } from "../config/load.ts";
 import { ConfigError, messageOf, StorageError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
+import type { CommitDesk } from "../reload/commit.ts";
 import { type Life, ReloadDesk, type Turn } from "../reload/desk.ts";
 import { asCommand, type CliIo, EXIT, parseCommand } from "./io.ts";
 
@@ -14,10 +15,18 @@ export interface Runnable extends Life {
   /** Fields of the line that says it is up. */
   summary(): Record<string, unknown>;
 }
+/** What outlives a life of the gateway. */
+export interface Desks {
+  readonly reloads: ReloadDesk;
+  readonly commits: CommitDesk;
+}
 export interface RunDeps {
   readonly load: (file: string) => Promise<LoadedConfig>;
   readonly logger: (level: string) => Logger;
-  readonly gateway: (config: LoadedConfig, log: Logger, reloads: ReloadDesk) => Runnable;
+  readonly gateway: (config: LoadedConfig, log: Logger, desks: Desks) => Runnable;
+  /** Before the configuration is read: one that nobody confirmed gives way. What was done, for the log. @throws StorageError. */
+  readonly recover: (file: string) => Promise<string | undefined>;
+  readonly commits: (config: LoadedConfig, reloads: ReloadDesk, log: Logger) => CommitDesk;
   readonly supervisor: (log: Logger) => { ready(): void; reloading(): void; stopping(): void; close(): void };
 }
 
@@ -55,15 +64,20 @@ export function runRun(args: string[], io: CliIo, deps: RunDeps): Promise<number
       io.err(`millrace run: --log-level "${level}" is none of ${LEVELS.join(", ")}\n`);
       return EXIT.usage;
     }
+    const file = values.config ?? "millrace.yaml";
     let config: LoadedConfig;
+    let recovered: string | undefined;
     try {
-      config = await deps.load(values.config ?? "millrace.yaml");
+      recovered = await deps.recover(file);
+      config = await deps.load(file);
     } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
+      if (!(error instanceof ConfigError || error instanceof StorageError)) throw error;
       io.err(`${error.message}\n`);
-      return EXIT.config;
+      return exitCode(error);
     }
-    return await supervise(config, io, deps, deps.logger(level));
+    const log = deps.logger(level);
+    if (recovered !== undefined) log.warn({ done: recovered }, "a configuration that nobody confirmed");
+    return await supervise(config, io, deps, log);
   });
 }
 
@@ -74,6 +88,7 @@ async function supervise(first: LoadedConfig, io: CliIo, deps: RunDeps, log: Log
   for (const warning of first.warnings) log.warn({ warning }, "configuration");
   const supervisor = deps.supervisor(log);
   const desk = new ReloadDesk({ load: () => deps.load(first.file), log });
+  const commits = deps.commits(first, desk, log);
   io.onHangup?.(() => {
     // What becomes of it is in the log.
     desk.reload("SIGHUP").catch(() => {});
@@ -82,7 +97,7 @@ async function supervise(first: LoadedConfig, io: CliIo, deps: RunDeps, log: Log
     let turn: Turn | undefined;
     for (let config = first; ; ) {
       const before = desk.config ?? first;
-      const end = await live({ config, turn, desk, supervisor }, io, deps, log);
+      const end = await live({ config, turn, desk, commits, supervisor }, io, deps, log);
       if ("code" in end) return end.code;
       // One that could not begin: what ran before it runs again.
       config = end.turn === turn ? before : end.turn.config;
@@ -100,17 +115,18 @@ interface LifeParts {
   /** The reload that this life begins for. */
   readonly turn: Turn | undefined;
   readonly desk: ReloadDesk;
+  readonly commits: CommitDesk;
   readonly supervisor: ReturnType<RunDeps["supervisor"]>;
 }
 
 /** One life of the gateway, from its start to its stop. */
 async function live(
-  { config, turn, desk, supervisor }: LifeParts,
+  { config, turn, desk, commits, supervisor }: LifeParts,
   io: CliIo,
   deps: RunDeps,
   log: Logger,
 ): Promise<End> {
-  const gateway = deps.gateway(config, log, desk);
+  const gateway = deps.gateway(config, log, { reloads: desk, commits });
   try {
     await gateway.start(io.signal);
     log.info(gateway.summary(), turn ? "gateway restarted with another configuration" : "gateway started");

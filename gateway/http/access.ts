@@ -26,6 +26,8 @@ export interface AccessParts {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly times: { readonly idleMs: number; readonly absoluteMs: number };
+  /** Who is logged in already, where the server was another before. */
+  readonly sessions?: Sessions;
 }
 
 /** Without letters that are taken for another. */
@@ -52,7 +54,7 @@ export class Access {
 
   constructor(parts: AccessParts) {
     this.#parts = parts;
-    this.#sessions = new Sessions(parts.times, parts.now);
+    this.#sessions = parts.sessions ?? new Sessions(parts.times, parts.now);
     this.#lockout = new Lockout(parts.now);
   }
 

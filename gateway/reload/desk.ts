@@ -1,4 +1,5 @@
 import type { LoadedConfig } from "../config/types.ts";
+import type { Auditor } from "../core/audit.ts";
 import { ConfigError, messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import { type LivePlan, planReload } from "./plan.ts";
@@ -8,8 +9,9 @@ import { type Asker, ReloadError, type Reloader, type ReloadPlan } from "./reloa
 export interface Life {
   /** Goes over to the next configuration, part by part. @throws when a part does not start. */
   follow(next: LoadedConfig, plan: LivePlan): Promise<void>;
-  /** For the audit trail. Never rejects. */
-  noteReload(by: Asker, outcome: "ok" | "failed", detail: string): Promise<void>;
+  /** Links, devices and uplinks, and whether each is well. */
+  condition(): ReadonlyMap<string, boolean>;
+  readonly trail: Auditor;
 }
 
 /** The present life is to end, and another to begin within the process. */
@@ -62,6 +64,11 @@ export class ReloadDesk implements Reloader {
     });
   }
 
+  /** The life that runs, or the last one that did. */
+  get life(): Life | undefined {
+    return this.#life;
+  }
+
   /** What runs at present; undefined before the first start. */
   get config(): LoadedConfig | undefined {
     return this.#config;
@@ -102,7 +109,7 @@ export class ReloadDesk implements Reloader {
         { by, steps: plan.steps.length },
         detail === "" ? "configuration is as it runs" : "configuration applied",
       );
-      await this.#life?.noteReload(by, "ok", detail === "" ? "nothing differs" : detail);
+      await this.#note(by, "ok", detail === "" ? "nothing differs" : detail);
       return shown;
     } catch (error) {
       const reason = messageOf(error);
@@ -110,9 +117,14 @@ export class ReloadDesk implements Reloader {
       await this.#alive;
       this.#tell({ ...this.#state, number, state: "failed", error: reason });
       log.error({ by, error: reason }, "configuration not applied; what ran before runs");
-      await this.#life?.noteReload(by, "failed", reason);
+      await this.#note(by, "failed", reason);
       throw error;
     }
+  }
+
+  async #note(by: Asker, outcome: "ok" | "failed", detail: string): Promise<void> {
+    const target = this.#config?.file ?? "";
+    await this.#life?.trail.record({ actor: by, action: "config.reload", target, outcome, detail });
   }
 
   /** A later one may wait already. */

@@ -3,10 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Accounts } from "../../gateway/accounts/accounts.ts";
 import type { AuditEvent } from "../../gateway/core/audit.ts";
+import { ConfigError } from "../../gateway/core/errors.ts";
 import { silentLogger } from "../../gateway/core/log.ts";
 import { Access } from "../../gateway/http/access.ts";
 import { accountRoutes } from "../../gateway/http/api/account-routes.ts";
 import { Api } from "../../gateway/http/api/api.ts";
+import { type CommitSource, commitRoutes } from "../../gateway/http/api/commit-routes.ts";
 import { configRoutes } from "../../gateway/http/api/config-routes.ts";
 import { dataRoutes } from "../../gateway/http/api/data-routes.ts";
 import { eventRoutes } from "../../gateway/http/api/event-routes.ts";
@@ -65,6 +67,7 @@ export async function startFront(
     ...plantRoutes(all, audit),
     ...dataRoutes(all),
     ...configRoutes(all, audit),
+    ...commitRoutes(commits),
     ...eventRoutes(all, access, 20),
   ];
   const api = new Api({ routes, access, audit, log, version: "1" });
@@ -152,7 +155,7 @@ function noting(reached: unknown[], over: Partial<ApiSource>): ApiSource {
     deadLetters: (uplink) => Promise.resolve(note(undefined, uplink)),
     uplink: (name) => Promise.resolve(note(undefined, name)),
     logs: (query) => note({ lines: [], lost: 0 }, query),
-    config: () => Promise.resolve(note({ file: "", text: "", masked: 0, changed: false })),
+    config: () => Promise.resolve(note({ file: "", text: "", masked: 0, sha256: "", changed: false })),
     configSchema: () => note({}),
     checkConfig: (text) => Promise.resolve(note({ ok: true, faults: [], warnings: [] }, text)),
     diffConfig: (text) => Promise.resolve(note({ added: 0, removed: 0, lines: [] }, text)),
@@ -163,3 +166,15 @@ function noting(reached: unknown[], over: Partial<ApiSource>): ApiSource {
     ...over,
   };
 }
+
+/** Nothing waits, and nothing was ever applied. */
+const commits: CommitSource = {
+  pending: () => ({ state: "none", unhealthy: [] }),
+  apply: () => Promise.reject(new ConfigError("nothing is applied here")),
+  confirm: () => Promise.reject(new ConfigError("no change waits for a confirmation")),
+  revert: () => {
+    throw new ConfigError("no change waits for a confirmation");
+  },
+  history: () => Promise.resolve({ entries: [] }),
+  historyText: () => Promise.resolve(undefined),
+};

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { checkText } from "../../gateway/config/load.ts";
 import type { LoadedConfig } from "../../gateway/config/types.ts";
+import type { Auditor } from "../../gateway/core/audit.ts";
 import { ConfigError } from "../../gateway/core/errors.ts";
 import { silentLogger } from "../../gateway/core/log.ts";
 import { type Life, ReloadDesk } from "../../gateway/reload/desk.ts";
@@ -17,9 +18,14 @@ class FakeLife implements Life {
     this.followed.push(...next.uplinks.map(({ name }) => name));
     return this.fault ? Promise.reject(this.fault) : Promise.resolve();
   }
-  noteReload(by: string, outcome: string, detail: string): Promise<void> {
-    this.notes.push(`${by} ${outcome}: ${detail}`);
-    return Promise.resolve();
+  readonly trail: Auditor = {
+    record: ({ actor, outcome, detail }) => {
+      this.notes.push(`${actor} ${outcome}: ${detail}`);
+      return Promise.resolve();
+    },
+  };
+  condition(): ReadonlyMap<string, boolean> {
+    return new Map();
   }
 }
 
