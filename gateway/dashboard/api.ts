@@ -8,12 +8,15 @@ export type {
   ConfigView,
   DeviceBrief,
   DeviceView,
+  HistoryList,
+  HistoryText,
   HistoryView,
   Interpretations,
   LinkBrief,
   LinkView,
   LogsView,
   Overview,
+  PendingView,
   QueueView,
   ScanView,
   TagState,
@@ -22,6 +25,7 @@ export type {
   UplinkView,
   WriteView,
 } from "../http/api/schemas.ts";
+export type ConfigPlan = z.infer<typeof schemas.reloadPlan>;
 export type Who = z.infer<typeof schemas.whoView>;
 export type Session = z.infer<typeof schemas.sessionView>;
 export type AuditView = z.infer<typeof schemas.auditView>;

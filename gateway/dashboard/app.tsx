@@ -13,6 +13,7 @@ import { QueuePage } from "./pages/queue.tsx";
 import { UplinkPage } from "./pages/uplink.tsx";
 import { WizardPage } from "./pages/wizard.tsx";
 import { Announcer, Settings, Stream } from "./parts/frame.tsx";
+import { Probation } from "./parts/probation.tsx";
 import { Loading, Problem } from "./parts/ui.tsx";
 import { linkTo, place } from "./route.ts";
 import { language, t } from "./settings.ts";
@@ -161,6 +162,7 @@ function Shell({
         <p class="version">{version}</p>
       </nav>
       <main ref={main} tabIndex={-1}>
+        <Probation mayDecide={may("configure")} />
         <div class="title">
           {page && !page.listed && <p class="kind">{t(page.title)}</p>}
           <h1>{title}</h1>

@@ -84,6 +84,11 @@ export class CommitDesk {
     return this.#parts.history;
   }
 
+  /** What applying a text would do; nothing is changed. @throws as `CommitParts.planOf`. */
+  planOf(text: string): Promise<ReloadPlan> {
+    return this.#parts.planOf(text);
+  }
+
   state(): PendingState {
     const last = this.#last === undefined ? {} : { last: this.#last };
     const pending = this.#pending;

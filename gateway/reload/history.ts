@@ -60,8 +60,8 @@ export class ConfigHistory {
 
   /** The entry of the text that the file has now; made where somebody else wrote it. @throws StorageError. */
   async present(text: string): Promise<HistoryEntry> {
-    const newest = (await this.list())[0];
-    if (newest?.sha256 === hashOf(text) && newest.outcome !== "reverted") return newest;
+    const newest = (await this.list()).find(({ outcome }) => outcome !== "reverted");
+    if (newest?.sha256 === hashOf(text)) return newest;
     return await this.add({ text, by: "", note: "", outcome: "found" });
   }
 

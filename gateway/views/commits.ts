@@ -1,6 +1,6 @@
 import { ConfigError } from "../core/errors.ts";
 import type { ApplyWish, CommitSource } from "../http/api/commit-routes.ts";
-import type { HistoryList, HistoryText, PendingView } from "../http/api/schemas.ts";
+import type { ConfigPlan, HistoryList, HistoryText, PendingView } from "../http/api/schemas.ts";
 import type { CommitDesk } from "../reload/commit.ts";
 import type { HistoryEntry } from "../reload/history.ts";
 import type { ConfigViews } from "./config.ts";
@@ -18,6 +18,11 @@ export class CommitViews implements CommitSource {
 
   pending(): PendingView {
     return shown(this.#found().state());
+  }
+
+  async plan(text: string): Promise<ConfigPlan> {
+    const { whole, steps } = await this.#found().planOf(await this.#configs.unmasked(text));
+    return { whole, steps: steps.map((step) => ({ ...step })) };
   }
 
   async apply(wish: ApplyWish, by: string): Promise<PendingView> {

@@ -119,7 +119,7 @@ const PAGES = [
   ["uplink", "uplinks/cloud", "Limits"],
   ["log", "logs", "Last lines"],
   ["audit", "audit", "Who did what"],
-  ["configuration", "config", "How to apply it"],
+  ["configuration", "config", "Apply it"],
   ["wizard", "wizard", "2. Read an address"],
 ] as const;
 

@@ -170,6 +170,7 @@ function noting(reached: unknown[], over: Partial<ApiSource>): ApiSource {
 /** Nothing waits, and nothing was ever applied. */
 const commits: CommitSource = {
   pending: () => ({ state: "none", unhealthy: [] }),
+  plan: () => Promise.resolve({ whole: false, steps: [] }),
   apply: () => Promise.reject(new ConfigError("nothing is applied here")),
   confirm: () => Promise.reject(new ConfigError("no change waits for a confirmation")),
   revert: () => {

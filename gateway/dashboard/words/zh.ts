@@ -1,5 +1,8 @@
+import { zhConfig } from "./zh-config.ts";
+
 /** Every phrase of the page, English and Chinese, and the words of the gateway that stand in a state. */
 export const zh = {
+  ...zhConfig,
   "1. Find the units on a line": "1. 查找线路上的站点",
   "2. Read an address": "2. 读取地址",
   Address: "地址",
@@ -57,7 +60,6 @@ export const zh = {
   "Good until": "有效期至",
   Hide: "隐藏",
   Host: "主机",
-  "How to apply it": "如何生效",
   "It was not written.": "未写入。",
   Lane: "通道",
   Language: "语言",
@@ -163,13 +165,7 @@ export const zh = {
   "The browser does not let it be copied; it is selected now.": "浏览器不允许复制；现已选中。",
   "The chain holds: {n} entries.": "链完整：共 {n} 条。",
   "The chain is broken at {place} ({n} faults): {what}": "链在 {place} 处断裂（{n} 处错误）：{what}",
-  "The file is another one than the gateway was started with: a restart takes it over.":
-    "文件与网关启动时不同：重启后生效。",
   "The last {n} bytes that passed are held, the oldest {age} old.": "保留最近经过的 {n} 字节，最早的在 {age} 之前。",
-  "The page changes nothing. Save the checked text as the file, and restart the gateway:":
-    "本页面不做任何更改。请将检查过的文本保存为文件，并重启网关：",
-  "The queue stays as it is: what was not yet delivered is delivered after the restart.":
-    "队列保持不变：尚未送达的内容在重启后送达。",
   "The same": "等同",
   "The two passwords differ.": "两次输入的密码不同。",
   Theme: "主题",
@@ -264,8 +260,6 @@ export const zh = {
   "{n} of {all}": "{n} / {all}",
   "{n} of {all} messages on their way": "{n} / {all} 条消息在途",
   "{n} of {all} tags": "{n} / {all} 个点位",
-  "{n} secrets are masked here as [secret]: put them back before you save the text.":
-    "有 {n} 个机密以 [secret] 遮盖：保存前请恢复。",
   "{n} set aside": "{n} 已隔离",
   "{n} years": "{n} 年",
   "{share} as planned": "计划 {share}",
@@ -281,6 +275,14 @@ export type Phrase = keyof typeof zh;
 
 /** Words that the gateway says. */
 export const states: Readonly<Record<string, string>> = {
+  confirmed: "已确认",
+  reverted: "已回退",
+  found: "已有",
+  waiting: "等待",
+  restart: "重启",
+  start: "启动",
+  stop: "停止",
+  change: "更改",
   connected: "已连接",
   connecting: "正在连接",
   disconnected: "已断开",

@@ -4,12 +4,14 @@ import { CONFIG_BYTES } from "./config-routes.ts";
 import { answered } from "./plant-routes.ts";
 import { type Route, route } from "./route.ts";
 import {
+  type ConfigPlan,
   type HistoryList,
   type HistoryText,
   historyList,
   historyText,
   type PendingView,
   pendingView,
+  reloadPlan,
 } from "./schemas.ts";
 
 export interface ApplyWish {
@@ -23,6 +25,7 @@ export interface ApplyWish {
 /** What the API needs to replace the configuration. Every method throws ConfigError where it cannot be done now. */
 export interface CommitSource {
   pending(): PendingView;
+  plan(text: string): Promise<ConfigPlan>;
   apply(wish: ApplyWish, by: string): Promise<PendingView>;
   confirm(by: string): Promise<PendingView>;
   revert(by: string): PendingView;
@@ -59,6 +62,17 @@ export function commitRoutes(source: CommitSource): Route[] {
       handle: async ({ body: { confirmSeconds, ...rest }, principal }) => ({
         answer: await source.apply({ ...rest, confirmMs: confirmSeconds * 1000 }, nameOf(principal)),
       }),
+    }),
+    route({
+      ...common,
+      id: "planConfig",
+      method: "POST",
+      path: "/config/plan",
+      summary: "What stops and starts if a candidate is applied. Nothing is changed.",
+      body: z.strictObject({ text: z.string().max(CONFIG_BYTES) }),
+      bodyBytes: 2 * CONFIG_BYTES,
+      answer: z.strictObject({ plan: reloadPlan }),
+      handle: async ({ body }) => ({ answer: { plan: await source.plan(body.text) } }),
     }),
     route({
       ...common,

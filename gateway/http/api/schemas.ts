@@ -252,7 +252,7 @@ export const configView = z.strictObject({
   sha256: z.string().describe("Of the file, for `base` when a change is applied."),
   changed: z.boolean().describe("Whether it is another text than the gateway was started with."),
 });
-const reloadPlan = z.strictObject({
+export const reloadPlan = z.strictObject({
   whole: z.boolean().describe("All parts restart, within the process."),
   steps: z.array(
     z.strictObject({ part: z.string(), action: z.enum(["start", "stop", "restart", "change"]), why: z.string() }),
@@ -378,6 +378,7 @@ export type QueueView = z.infer<typeof queueView>;
 export type UplinkBrief = z.infer<typeof uplinkBrief>;
 export type UplinkView = z.infer<typeof uplinkView>;
 export type LogsView = z.infer<typeof logsView>;
+export type ConfigPlan = z.infer<typeof reloadPlan>;
 export type PendingView = z.infer<typeof pendingView>;
 export type HistoryList = z.infer<typeof historyList>;
 export type HistoryText = z.infer<typeof historyText>;
