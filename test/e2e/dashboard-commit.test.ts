@@ -173,10 +173,8 @@ describe("the configuration, applied from the page", () => {
     await page.goto(`${base}#/overview`);
     await page.goto(`${base}#/config`);
     await editor().fill(read().replace("driver: modbus", "driver: modbuss"));
-    await page
-      .getByRole("listitem")
-      .filter({ hasText: /line \d+, column \d+ links\[0\]\.driver/ })
-      .waitFor();
+    await page.getByRole("button", { name: /^line \d+, column \d+$/ }).waitFor();
+    await page.getByText("links[0].driver").waitFor();
     expect(await page.getByRole("button", { name: "Apply", exact: true }).isDisabled()).toBe(true);
   });
 
