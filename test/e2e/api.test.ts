@@ -47,6 +47,7 @@ const CASES: Record<string, { path: string; method?: string; body?: unknown; ans
     body: { line: { link: "plc-1" }, unit: 1, address: "holding:0" },
     answer: schemas.interpretations,
   },
+  listOwnSessions: { path: "/sessions", answer: schemas.ownSessionsView },
   listUsers: { path: "/users", answer: schemas.usersView },
   addUser: {
     path: "/users",
@@ -69,6 +70,7 @@ const ELSEWHERE = [
   "changePassword",
   "addToken",
   "removeToken",
+  "endOwnSession",
   "getScan",
   "stopScan",
   "getRecording",

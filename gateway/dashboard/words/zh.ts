@@ -1,5 +1,8 @@
+import { zhAccounts } from "./zh-accounts.ts";
+
 /** Every phrase of the page, English and Chinese, and the words of the gateway that stand in a state. */
 export const zh = {
+  ...zhAccounts,
   "1. Find the units on a line": "1. 查找线路上的站点",
   "2. Read an address": "2. 读取地址",
   Address: "地址",
