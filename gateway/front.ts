@@ -6,6 +6,7 @@ import type { LoadedConfig } from "./config/load.ts";
 import type { Clock } from "./core/clock.ts";
 import { messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
+import type { SupportFile } from "./core/support.ts";
 import { Errands } from "./errands.ts";
 import { Access } from "./http/access.ts";
 import { accountRoutes } from "./http/api/account-routes.ts";
@@ -14,6 +15,7 @@ import { configRoutes } from "./http/api/config-routes.ts";
 import { dataRoutes } from "./http/api/data-routes.ts";
 import { eventRoutes } from "./http/api/event-routes.ts";
 import { plantRoutes } from "./http/api/plant-routes.ts";
+import { supportRoutes } from "./http/api/support-routes.ts";
 import { type Health, HttpServer } from "./http/server.ts";
 import { lineTools } from "./line-tools.ts";
 import { storedLine } from "./northbound/encoders/stored.ts";
@@ -22,6 +24,7 @@ import type { LevelQueue } from "./queue/level-queue.ts";
 import type { Recorder } from "./recorder/recorder.ts";
 import type { Link } from "./southbound/link.ts";
 import type { Scan } from "./southbound/scan.ts";
+import { supportBundle } from "./support-bundle.ts";
 import { LogLines } from "./system/log-lines.ts";
 import { programVersion } from "./version.ts";
 import { ConfigViews } from "./views/config.ts";
@@ -41,6 +44,7 @@ export interface FrontParts {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The last lines of the log, for who looks by the API; none where absent. */
   readonly logs?: LogLines;
+  readonly nodeVersion?: string | undefined;
   /** Tells whoever sits at the terminal. */
   readonly announce?: (text: string) => void;
   readonly audit: AuditJournal;
@@ -67,6 +71,8 @@ export class Front {
   readonly #access: Access;
   readonly #wizard: Wizard;
   readonly #http: HttpServer;
+  /** The bundle that is being made. */
+  #support: Promise<SupportFile> | undefined;
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
@@ -132,6 +138,23 @@ export class Front {
   /** The newest samples. */
   take(scan: Scan): void {
     this.#live.take(scan);
+  }
+
+  /** A support bundle. Those who ask while one is being made get that one: each takes some memory. */
+  support(): Promise<SupportFile> {
+    const { config, env, nodeVersion, queue, status, plan, metricsText, logs } = this.#parts;
+    this.#support ??= supportBundle({
+      gatewayId: config.gateway.id,
+      dataDir: config.gateway.dataDir,
+      config: { path: this.#configs.path, folder: config.folder },
+      env,
+      nodeVersion,
+      queueStats: () => queue.inspector().stats(),
+      live: { status, plan, metricsText, logs },
+    }).finally(() => {
+      this.#support = undefined;
+    });
+    return this.#support;
   }
 
   /** Where it can be opened. */
@@ -206,6 +229,7 @@ export class Front {
         ...dataRoutes(source),
         ...configRoutes(source, audit),
         ...eventRoutes(source, access),
+        ...supportRoutes(() => this.support(), audit),
       ],
       access,
       audit,

@@ -53,6 +53,7 @@ interface Parts {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The last lines of the log, for who looks by the API; none where absent. */
   readonly logs?: LogLines;
+  readonly nodeVersion?: string | undefined;
   /** Tells whoever sits at the terminal. */
   readonly announce?: (text: string) => void;
 }
@@ -185,6 +186,7 @@ export class Gateway implements Runnable {
       recorder: this.#recorder,
       status: () => this.status(),
       plan: () => this.plan(),
+      support: () => this.#front.support(),
       log: log.child({ part: "control" }),
       errands: new Errands(config.links, () => this.#links, log.child({ part: "errands" }), { audit: this.#audit }),
     });
@@ -434,6 +436,7 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
         metrics,
         metricsText: () => metrics.text(),
         env: io.env,
+        nodeVersion: io.nodeVersion,
         logs,
         ...(io.errTty ? { announce: (text: string) => io.err(text) } : {}),
       });

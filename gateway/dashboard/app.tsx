@@ -46,7 +46,12 @@ const PAGES: Readonly<Record<string, Page>> = {
   },
   uplinks: { title: "Uplink", scope: "read", listed: false, show: (name) => <UplinkPage key={name} name={name} /> },
   queue: { title: "Queue", scope: "read", listed: true, show: () => <QueuePage /> },
-  logs: { title: "Log", scope: "operate", listed: true, show: () => <LogsPage /> },
+  logs: {
+    title: "Log",
+    scope: "operate",
+    listed: true,
+    show: (_name, may) => <LogsPage mayGather={may("administer")} />,
+  },
   audit: { title: "Audit trail", scope: "administer", listed: true, show: () => <AuditPage /> },
   config: { title: "Configuration", scope: "configure", listed: true, show: () => <ConfigPage /> },
   wizard: { title: "Tag wizard", scope: "configure", listed: true, show: () => <WizardPage /> },

@@ -59,6 +59,7 @@ const CASES: Record<string, { path: string; method?: string; body?: unknown; ans
   listTokens: { path: "/tokens", answer: schemas.tokensView },
   listAudit: { path: "/audit?limit=5", answer: schemas.auditView },
   exportAudit: { path: "/audit/export", answer: null },
+  getSupportBundle: { path: "/support", answer: null },
   verifyAudit: { path: "/audit/verify", answer: schemas.auditReport },
   getOpenApi: { path: "/openapi.json", answer: z.looseObject({ openapi: z.literal("3.1.0") }) },
 };

@@ -1,9 +1,10 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PASSWORD } from "../support/api-client.ts";
 import { seriousFindings, startBrowser } from "../support/browser.ts";
+import { unpacked } from "../support/bundle.ts";
 import { freePort, type Process, scratch, startGateway } from "../support/processes.ts";
 
 /** Users, tokens and one's own account in a real browser, before a gateway in a process of its own. */
@@ -228,6 +229,18 @@ describe("the page for one's own account", () => {
   });
 });
 
+it("gathers a support bundle, which an admin downloads from the page of the log", async () => {
+  await show(page, "logs", "Log");
+  const saved = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Gather and download" }).click();
+  const download = await saved;
+  expect(download.suggestedFilename()).toMatch(/^millrace-support-hall-4-\d{8}-\d{6}\.tar\.gz$/);
+  const files = unpacked(readFileSync(await download.path()));
+  expect(files.get("log.ndjson")).toContain("control socket listening");
+  expect(JSON.parse(files.get("system.json") ?? "")).toMatchObject({ node: process.version });
+  await page.getByText("Gathered. Look into it before you send it on.").waitFor();
+});
+
 it.each(["light", "dark"] as const)(
   "has no serious finding of axe-core on these pages, %s, in two languages",
   async (scheme) => {
@@ -237,6 +250,7 @@ it.each(["light", "dark"] as const)(
       ["users", "Users", "用户"],
       ["tokens", "Tokens", "令牌"],
       ["account", "Your account", "您的账户"],
+      ["logs", "Log", "日志"],
     ] as const) {
       await show(tab, hash, heading);
       await tab.getByRole("region").first().waitFor();

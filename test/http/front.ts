@@ -13,6 +13,7 @@ import { eventRoutes } from "../../gateway/http/api/event-routes.ts";
 import { plantRoutes } from "../../gateway/http/api/plant-routes.ts";
 import type { Overview } from "../../gateway/http/api/schemas.ts";
 import type { ApiSource } from "../../gateway/http/api/source.ts";
+import { supportRoutes } from "../../gateway/http/api/support-routes.ts";
 import { HttpServer, type HttpServerOptions } from "../../gateway/http/server.ts";
 import { Client } from "../support/api-client.ts";
 
@@ -66,6 +67,10 @@ export async function startFront(
     ...dataRoutes(all),
     ...configRoutes(all, audit),
     ...eventRoutes(all, access, 20),
+    ...supportRoutes(() => {
+      reached.push("support");
+      return Promise.resolve({ name: "bundle.tar.gz", bytes: Buffer.from("x") });
+    }, audit),
   ];
   const api = new Api({ routes, access, audit, log, version: "1" });
   const server = new HttpServer({

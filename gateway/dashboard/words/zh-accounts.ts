@@ -1,4 +1,4 @@
-/** Phrases of the pages for users, tokens and one's own account. */
+/** Phrases of the pages for users, tokens, one's own account, and of the support bundle. */
 export const zhAccounts = {
   "(you)": "（您）",
   Add: "添加",
@@ -10,9 +10,13 @@ export const zhAccounts = {
   "Choose at least one scope.": "请至少选择一个权限。",
   "Copy it now: it is shown this once, and only a hash of it is kept.":
     "请立即复制：仅显示这一次，系统只保留其散列值。",
+  "Configuration, status, metrics, log, queue and audit trail in one file, without secrets; names of hosts, topics, devices and users are in it.":
+    "配置、状态、指标、日志、队列与审计记录汇成一个文件，不含机密；其中有主机、主题、设备和用户的名称。",
   "Either ends their sessions: they log in again.": "两者都会结束其会话，需重新登录。",
   End: "结束",
   "End the session from {address}?": "结束来自 {address} 的会话？",
+  "Gather and download": "收集并下载",
+  "Gathered. Look into it before you send it on.": "已收集。发送前请先查看内容。",
   "Good for": "有效时长",
   "I have it": "我已保存",
   "Keep it": "保留",
@@ -39,6 +43,7 @@ export const zhAccounts = {
   Sessions: "会话",
   "Set password": "设置密码",
   "Set role": "设置角色",
+  "Support bundle": "支持包",
   "The password is changed; your other sessions have ended.": "密码已更改；您的其他会话已结束。",
   "The program that uses it is refused from then on. It cannot be given back.": "使用它的程序将被拒绝，且无法恢复。",
   "The session has ended.": "会话已结束。",
