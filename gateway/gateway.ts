@@ -124,6 +124,7 @@ export class Gateway implements Runnable {
       queue: this.#queue,
       commands: this.#commands,
       progress: () => settled,
+      audit: this.#audit,
     });
     const started = new Promise<void>((resolve_) => {
       this.#down = resolve_;

@@ -4,7 +4,7 @@ const LEAST = 4;
 /** Private keys, and hashes of passwords: not the secret itself, but what it can be guessed from. */
 const ALWAYS = [
   /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
-  /\$?scrypt\$[\w$=,./+-]{20,}/g,
+  /\bscrypt[$:]\d+[$:][\w$:=,./+-]{20,}/g,
 ];
 
 /** Takes secrets out of texts: those that are given, in the forms in which texts carry them, and what looks like one. */

@@ -133,6 +133,7 @@ describe("what is taken out of texts", () => {
       "-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----",
       "-----BEGIN RSA PRIVATE KEY-----\ncanary that was cut off",
       "scrypt$32768$8$1$canarycanarycanary$canarycanary",
+      "scrypt:14:8:2:canarycanarycanary:canarycanary",
       "Authorization: Bearer canarycanary",
     ]) {
       const left = scrub(`before ${carried} behind`);
