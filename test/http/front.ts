@@ -129,7 +129,7 @@ const NO_OVERVIEW: Overview = {
   links: [],
   devices: [],
   uplinks: [],
-  queue: { bytes: 0, maxBytes: 1, dropped: 0, quarantined: 0, healthy: true },
+  queue: { bytes: 0, reserveBytes: 0, maxBytes: 1, dropped: 0, quarantined: 0, healthy: true },
   rates: { inPerSecond: 0, outPerSecond: 0, historyIn: [], historyOut: [] },
   broker: {},
 };

@@ -83,7 +83,8 @@ export const overview = z.strictObject({
   devices: z.array(deviceBrief),
   uplinks: z.array(uplinkBrief),
   queue: z.strictObject({
-    bytes: count,
+    bytes: count.describe("On disk, the reserve included."),
+    reserveBytes: count.describe("Kept for when the disk is full: no records are in it."),
     maxBytes: count,
     secondsToFull: z.number().optional(),
     secondsToDrain: z.number().optional(),
