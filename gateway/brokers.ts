@@ -4,6 +4,7 @@ import type { CommandIntake } from "./broker/hooks.ts";
 import { LocalBroker, type LocalMessage } from "./broker/local-broker.ts";
 import { secretReader } from "./config/secrets.ts";
 import type { LoadedConfig } from "./config/types.ts";
+import type { Auditor } from "./core/audit.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
@@ -39,12 +40,13 @@ export interface BrokerParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly audit: Auditor;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** The embedded broker, or the one that the configuration says is already there. */
 export function makeBroker(parts: BrokerParts): Broker {
-  const { config, queue, progress, commands, clock, metrics, env } = parts;
+  const { config, queue, progress, commands, clock, metrics, env, audit } = parts;
   const log = parts.log.child({ part: "broker" });
   const { external } = config.broker;
   if (external) return externalBroker(external, { ...parts, log });
@@ -62,6 +64,7 @@ export function makeBroker(parts: BrokerParts): Broker {
     clock,
     log,
     metrics,
+    audit,
   });
 }
 

@@ -7,6 +7,7 @@ import type { LoadedConfig } from "./config/load.ts";
 import type { Clock } from "./core/clock.ts";
 import { messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
+import type { SupportFile } from "./core/support.ts";
 import { Errands } from "./errands.ts";
 import { Access } from "./http/access.ts";
 import { accountRoutes } from "./http/api/account-routes.ts";
@@ -16,6 +17,7 @@ import { configRoutes } from "./http/api/config-routes.ts";
 import { dataRoutes } from "./http/api/data-routes.ts";
 import { eventRoutes } from "./http/api/event-routes.ts";
 import { plantRoutes } from "./http/api/plant-routes.ts";
+import { supportRoutes } from "./http/api/support-routes.ts";
 import { type Health, HttpServer } from "./http/server.ts";
 import { lineTools } from "./line-tools.ts";
 import { storedLine } from "./northbound/encoders/stored.ts";
@@ -25,6 +27,7 @@ import type { Recorder } from "./recorder/recorder.ts";
 import type { CommitDesk } from "./reload/commit.ts";
 import type { Link } from "./southbound/link.ts";
 import type { Scan } from "./southbound/scan.ts";
+import { supportBundle } from "./support-bundle.ts";
 import { LogLines } from "./system/log-lines.ts";
 import { programVersion } from "./version.ts";
 import { CommitViews } from "./views/commits.ts";
@@ -45,6 +48,7 @@ export interface FrontParts {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The last lines of the log, for who looks by the API; none where absent. */
   readonly logs?: LogLines;
+  readonly nodeVersion?: string | undefined;
   /** Tells whoever sits at the terminal. */
   readonly announce?: (text: string) => void;
   /** Who is logged in already; nobody where absent. */
@@ -75,6 +79,8 @@ export class Front {
   readonly #access: Access;
   readonly #wizard: Wizard;
   readonly #http: HttpServer;
+  /** The bundle that is being made. */
+  #support: Promise<SupportFile> | undefined;
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
@@ -156,6 +162,23 @@ export class Front {
     this.#live.take(scan);
   }
 
+  /** A support bundle. Those who ask while one is being made get that one: each takes some memory. */
+  support(): Promise<SupportFile> {
+    const { config, env, nodeVersion, queue, status, plan, metricsText, logs } = this.#parts;
+    this.#support ??= supportBundle({
+      gatewayId: config.gateway.id,
+      dataDir: config.gateway.dataDir,
+      config: { path: this.#configs.path, folder: config.folder },
+      env,
+      nodeVersion,
+      queueStats: () => queue.inspector().stats(),
+      live: { status, plan, metricsText, logs },
+    }).finally(() => {
+      this.#support = undefined;
+    });
+    return this.#support;
+  }
+
   /** Where it can be opened. */
   get url(): string {
     const { host, tls, hosts = [] } = this.#parts.config.http;
@@ -229,6 +252,7 @@ export class Front {
         ...configRoutes(source, audit),
         ...commitRoutes(new CommitViews(this.#configs, this.#parts.commits)),
         ...eventRoutes(source, access),
+        ...supportRoutes(() => this.support(), audit),
       ],
       access,
       audit,

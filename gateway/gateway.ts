@@ -49,6 +49,7 @@ export interface GatewayParts {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The last lines of the log, for who looks by the API; none where absent. */
   readonly logs?: LogLines;
+  readonly nodeVersion?: string | undefined;
   /** Tells whoever sits at the terminal. */
   readonly announce?: (text: string) => void;
   /** Where the configuration can be applied anew; absent where it cannot. */
@@ -122,7 +123,13 @@ export class Gateway implements Runnable, Life {
       metrics,
     });
     let settled = 0;
-    this.#broker = makeBroker({ ...parts, queue: this.#queue, commands: this.#commands, progress: () => settled });
+    this.#broker = makeBroker({
+      ...parts,
+      queue: this.#queue,
+      commands: this.#commands,
+      progress: () => settled,
+      audit: this.#audit,
+    });
     const started = new Promise<void>((resolve_) => {
       this.#down = resolve_;
     });
@@ -178,6 +185,7 @@ export class Gateway implements Runnable, Life {
       recorder: this.#recorder,
       status: () => this.status(),
       plan: () => this.plan(),
+      support: () => this.#front.support(),
       log: log.child({ part: "control" }),
       errands: new Errands(config, () => this.#lines.all, log.child({ part: "errands" }), { audit: this.#audit }),
       ...(parts.reloads === undefined ? {} : { reloads: parts.reloads }),

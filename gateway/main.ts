@@ -84,6 +84,11 @@ const commands: Readonly<Record<string, Command>> = {
     run: async (args, io) =>
       (await import("./cli/queue.ts")).runQueue(args, io, (await import("./queue-tools.ts")).queueTools),
   },
+  support: {
+    summary: "a support bundle: what somebody elsewhere needs to help, without secrets",
+    run: async (args, io) =>
+      (await import("./cli/support.ts")).runSupport(args, io, (await import("./support-tools.ts")).supportTools),
+  },
   learnt: {
     summary: "show, export or reset what was learnt about devices",
     run: async (args, io) => {
@@ -177,6 +182,7 @@ function terminal(): CliIo {
     ...(process.stdout.isTTY === true ? {} : { onHangup }),
     env: process.env,
     execPath: process.execPath,
+    nodeVersion: process.version,
     argv1: fileURLToPath(import.meta.url),
     cwd: process.cwd(),
   };

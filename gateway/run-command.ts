@@ -76,6 +76,7 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
         metrics,
         metricsText: () => metrics.text(),
         env: io.env,
+        nodeVersion: io.nodeVersion,
         logs,
         sessions,
         ...desks,

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { Aedes, type Client } from "aedes";
+import { type Auditor, noAudit } from "../core/audit.ts";
 import type { Clock } from "../core/clock.ts";
 import { ConfigError, messageOf, NotConnectedError, StorageError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
@@ -38,6 +39,8 @@ export interface BrokerParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Where logins are written down; nowhere when absent. */
+  readonly audit?: Auditor;
 }
 
 /** A message of the gateway itself, for local clients. */
@@ -97,7 +100,7 @@ export class LocalBroker {
   #stopping: Promise<void> | undefined;
 
   constructor(parts: BrokerParts) {
-    const { options, log, metrics, clock } = parts;
+    const { options, log, metrics, clock, audit = noAudit } = parts;
     this.#parts = parts;
     this.#log = log;
     const monoMs = () => clock.now().monoMs;
@@ -105,7 +108,7 @@ export class LocalBroker {
     const { path = (file: string) => file, secret = noSecret } = parts;
     const around = { monoMs, log, throttle: this.#throttle, metrics };
     this.#gate = new Gate({ ...around, limits: options.limits, path });
-    this.#admission = new Admission({ ...around, options, secret });
+    this.#admission = new Admission({ ...around, options, secret, audit });
     this.#drops = metrics.counter("millrace_broker_dropped_total", "Local messages not delivered or not kept.", [
       "reason",
     ]);

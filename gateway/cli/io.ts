@@ -28,6 +28,8 @@ export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The Node binary. */
   readonly execPath: string;
+  /** Of Node, such as `v20.19.2`; absent where it does not matter. */
+  readonly nodeVersion?: string;
   /** Path of the program's main file, to start itself as a child. */
   readonly argv1: string;
   readonly cwd: string;

@@ -94,7 +94,7 @@ export class Access {
     this.#setupToken = undefined;
     this.#lockout.succeeded(SETUP, address);
     await audit.record({ actor: given.user, address, action: "setup", target: given.user, outcome: "ok" });
-    return await this.#begin(given.user);
+    return await this.#begin(given.user, address);
   }
 
   /** @throws HttpError 401, 429 or 503. */
@@ -113,13 +113,30 @@ export class Access {
     const old = cookieOf(request);
     if (old !== undefined) this.#sessions.end(old);
     await audit.record({ actor: user.name, address, action: "login", outcome: "ok" });
-    return await this.#begin(user.name);
+    return await this.#begin(user.name, address);
   }
 
   async logout({ name, address, session }: Principal): Promise<void> {
     if (session === undefined) return;
     this.#sessions.end(session.id);
     await this.#parts.audit.record({ actor: name, address, action: "logout", outcome: "ok" });
+  }
+
+  /** Sessions of a user, or of everybody, the oldest first. */
+  sessions(user?: string): readonly Session[] {
+    return this.#sessions.list(user);
+  }
+
+  /** Ends one of those who ask, by its `ref`; false where there is none. */
+  async endOwn({ name, user = "", address }: Principal, ref: string): Promise<boolean> {
+    if (!this.#sessions.endListed(user, ref)) return false;
+    await this.#parts.audit.record({ actor: name, address, action: "session.end", target: user, outcome: "ok" });
+    return true;
+  }
+
+  /** Where a user is locked out at present. */
+  locksOf(user: string): readonly { readonly address: string; readonly forMs: number }[] {
+    return this.#lockout.locksOf(user);
   }
 
   /** Whether somebody's password is this one; wrong ones count as failed logins. @throws HttpError. */
@@ -198,10 +215,10 @@ export class Access {
     }
   }
 
-  async #begin(name: string): Promise<Started> {
+  async #begin(name: string, address: string): Promise<Started> {
     const user = await this.#parts.accounts.user(name);
     if (!user) throw new HttpError(401, "MILLRACE_UNAUTHORIZED", "the account is gone");
-    return this.#sessions.begin(user.name, user.role, user.hash);
+    return this.#sessions.begin({ user: user.name, role: user.role, address }, user.hash);
   }
 
   #throwIfLocked(user: string, address: string): void {

@@ -11,6 +11,7 @@ import type { Instruments } from "./instruments.ts";
 import { type Job, jobOf, keysOf, type Part, partOf } from "./job.ts";
 import { Lanes } from "./lanes.ts";
 import type { ForwarderOptions } from "./options.ts";
+import { Outcomes } from "./outcomes.ts";
 import { ownStatus } from "./own-status.ts";
 import { type BackfillPace, Pace } from "./pace.ts";
 import { monotonicMs, within } from "./pause.ts";
@@ -58,6 +59,7 @@ export class Delivery {
   readonly #settler: Settler;
   readonly #supply: Supply;
   readonly #rejects: Summary;
+  readonly #outcomes: Outcomes;
   readonly #label: { readonly uplink: string };
   #reading: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
@@ -134,6 +136,15 @@ export class Delivery {
         this.#pump();
       },
     );
+    this.#outcomes = new Outcomes({
+      settler: this.#settler,
+      supply: this.#supply,
+      lanes: this.#lanes,
+      clocks: this.#clocks,
+      poison: context.poison,
+      rejects: this.#rejects,
+      release: () => this.#release(),
+    });
   }
 
   /** What the far side allows. */
@@ -274,8 +285,8 @@ export class Delivery {
   /** It takes a place in the window too, until the queue knows. */
   #unsent(job: Job, fault: string | undefined): void {
     this.#held++;
-    if (fault === undefined) this.#complete(job);
-    else this.#reject(job, fault);
+    if (fault === undefined) this.#outcomes.complete(job);
+    else this.#outcomes.reject(job, fault);
   }
 
   #onVerdict(part: Part, verdict: Verdict): void {
@@ -296,9 +307,9 @@ export class Delivery {
     if (verdict.kind === "retry" && verdict.alarm === true) this.#alarm = `${message.topic}: ${verdict.reason}`;
     if (job.dead) this.#release();
     else if (verdict.kind === "ack") {
-      if (--job.left === 0) this.#complete(job);
+      if (--job.left === 0) this.#outcomes.complete(job);
       else this.#release();
-    } else if (verdict.kind === "reject") this.#reject(job, verdict.reason);
+    } else if (verdict.kind === "reject") this.#outcomes.reject(job, verdict.reason);
     else this.#again(part, verdict);
   }
 
@@ -316,51 +327,6 @@ export class Delivery {
     part.job.tries++;
     const pauseMs = retryPause(part.job.tries, retryBaseMs, retryCapMs);
     this.#supply.again(part, Math.max(verdict.afterMs ?? 0, pauseMs), verdict.alarm === true);
-  }
-
-  /** Every message of the job is acknowledged. */
-  #complete(job: Job): void {
-    const { what } = job;
-    if (what.kind === "entry") {
-      this.#settler.settle(what.entry.stream, what.entry.seq);
-    } else if (what.kind === "batch") {
-      for (const [index, { entry }] of what.items.entries()) {
-        this.#settler.settle(entry.stream, entry.seq, index === 0 ? 1 : 0);
-      }
-    } else if (what.kind === "gap") {
-      this.#settler.settleGap(what.gap, () => this.#lanes.returnGap(what.gap));
-    } else if (what.kind === "clock") {
-      this.#settler.settleClock(what.offset.bootId, () => this.#clocks.told(what.offset.bootId));
-    } else {
-      this.#release();
-      what.done();
-    }
-  }
-
-  #reject(job: Job, reason: string): void {
-    job.dead = true;
-    const { what } = job;
-    if (what.kind === "batch" && what.items.length > 1) {
-      // One of them is at fault, or all together are too large.
-      this.#supply.split(job);
-      this.#release();
-      return;
-    }
-    this.#rejects.report(
-      "warn",
-      `${what.kind} ${reason}`,
-      { reason, what: what.kind },
-      "a message was rejected upstream",
-    );
-    const entry = what.kind === "entry" ? what.entry : what.kind === "batch" ? what.items[0]?.entry : undefined;
-    if (entry !== undefined) {
-      this.#context.poison.forget(keysOf(job));
-      this.#settler.reject(entry, reason);
-      return;
-    }
-    // A gap or a clock is never dropped: it is told again over the next connection.
-    this.#release();
-    if (what.kind === "status") what.done();
   }
 
   #release(): void {

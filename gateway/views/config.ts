@@ -36,6 +36,11 @@ export class ConfigViews {
     this.#startedWith = await readFile(this.#path, "utf8").then(hashOf, () => undefined);
   }
 
+  /** The configuration file. */
+  get path(): string {
+    return this.#path;
+  }
+
   /** Of the running configuration, for the audit trail. */
   get hash(): string | undefined {
     return this.#startedWith;

@@ -94,6 +94,7 @@ export class GatewayViews implements ApiSource {
         .filter((one) => one !== undefined),
       queue: {
         bytes: stats.bytes,
+        reserveBytes: Math.max(0, stats.bytes - stats.streams.events.bytes - stats.streams.telemetry.bytes),
         maxBytes: stats.maxBytes,
         dropped: stats.dropped,
         quarantined: stats.quarantined,

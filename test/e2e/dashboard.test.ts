@@ -202,6 +202,25 @@ describe("the dashboard", () => {
     expect(plc.registers[10]).toBe(42);
   });
 
+  it("says since when there are values, and cuts no source off", async () => {
+    await page.goto(`${base}#/devices/press-1`);
+    await page.getByText(/^Values since \d\d:\d\d:\d\d: they are not kept over a restart/).waitFor();
+    const cut = await page.evaluate(
+      `[...document.querySelectorAll(".source > span")].filter((one) => one.scrollWidth > one.clientWidth).length`,
+    );
+    expect([await page.locator(".source").count(), cut]).toEqual([3, 0]);
+  });
+
+  it("does not show an empty queue's reserve as used", async () => {
+    await page.goto(`${base}#/`);
+    await page.getByText(/^[\d.]+ (?:B|KiB|MiB) of 256 MiB · [\d.]+ % · 32 MiB in reserve$/).waitFor();
+    await page.goto(`${base}#/queue`);
+    const strip = page.locator(".strip");
+    await strip.getByText("in reserve for a full disk").waitFor();
+    const held = /^([\d.]+) (B|KiB|MiB)of 256 MiB$/.exec((await strip.locator("dd").nth(1).textContent()) ?? "");
+    expect([held?.[2] === "MiB" ? Number(held[1]) < 32 : true, held]).toEqual([true, expect.anything()]);
+  });
+
   it("downloads what the recorder holds", async () => {
     await page.goto(`${base}#/links/plc-1`);
     const saved = page.waitForEvent("download");

@@ -15,6 +15,7 @@ import { eventRoutes } from "../../gateway/http/api/event-routes.ts";
 import { plantRoutes } from "../../gateway/http/api/plant-routes.ts";
 import type { Overview } from "../../gateway/http/api/schemas.ts";
 import type { ApiSource } from "../../gateway/http/api/source.ts";
+import { supportRoutes } from "../../gateway/http/api/support-routes.ts";
 import { HttpServer, type HttpServerOptions } from "../../gateway/http/server.ts";
 import { Client } from "../support/api-client.ts";
 
@@ -69,6 +70,10 @@ export async function startFront(
     ...configRoutes(all, audit),
     ...commitRoutes(commits),
     ...eventRoutes(all, access, 20),
+    ...supportRoutes(() => {
+      reached.push("support");
+      return Promise.resolve({ name: "bundle.tar.gz", bytes: Buffer.from("x") });
+    }, audit),
   ];
   const api = new Api({ routes, access, audit, log, version: "1" });
   const server = new HttpServer({
@@ -127,7 +132,7 @@ const NO_OVERVIEW: Overview = {
   links: [],
   devices: [],
   uplinks: [],
-  queue: { bytes: 0, maxBytes: 1, dropped: 0, quarantined: 0, healthy: true },
+  queue: { bytes: 0, reserveBytes: 0, maxBytes: 1, dropped: 0, quarantined: 0, healthy: true },
   rates: { inPerSecond: 0, outPerSecond: 0, historyIn: [], historyOut: [] },
   broker: {},
 };

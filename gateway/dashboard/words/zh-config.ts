@@ -27,7 +27,6 @@ export const zhConfig = {
     "文件将立即替换并生效（试运行）：未经确认将自动回退。未送达的记录始终保留在队列中。",
   "Time to confirm": "确认时限",
   "What restarts?": "哪些会重启？",
-  Why: "原因",
   "Why (for the history)": "原因（记入历史）",
   "by hand": "手工",
   "{n} minutes": "{n} 分钟",

@@ -1,7 +1,9 @@
+import { zhAccounts } from "./zh-accounts.ts";
 import { zhConfig } from "./zh-config.ts";
 
 /** Every phrase of the page, English and Chinese, and the words of the gateway that stand in a state. */
 export const zh = {
+  ...zhAccounts,
   ...zhConfig,
   "1. Find the units on a line": "1. 查找线路上的站点",
   "2. Read an address": "2. 读取地址",
@@ -96,6 +98,7 @@ export const zh = {
   "No tag is like that.": "没有符合条件的点位。",
   "No uplinks are configured.": "未配置上行。",
   "No.": "序号",
+  "No good value in the last hour: the next ones are plotted as they come.": "最近一小时没有正常值：有新值时即绘制。",
   "Nobody answered.": "无站点应答。",
   "None yet.": "暂无。",
   "None.": "无。",
@@ -192,6 +195,7 @@ export const zh = {
   Uplinks: "上行",
   "User name": "用户名",
   Value: "值",
+  "Values since {time}: they are not kept over a restart of the gateway.": "自 {time} 起的数值：网关重启后不保留。",
   "Verify the chain": "校验链",
   Waiting: "等待",
   What: "操作",
@@ -226,6 +230,7 @@ export const zh = {
   "every {time}": "每 {time}",
   fits: "相符",
   greatest: "最大",
+  "in reserve for a full disk": "为磁盘写满而预留",
   least: "最小",
   "line {line}, column {column}": "第 {line} 行，第 {column} 列",
   live: "实时",
@@ -262,6 +267,7 @@ export const zh = {
   "{n} of {all} tags": "{n} / {all} 个点位",
   "{n} set aside": "{n} 已隔离",
   "{n} years": "{n} 年",
+  "{size} in reserve": "预留 {size}",
   "{share} as planned": "计划 {share}",
   "{state}: {n} of {all} asked, {found} found": "{state}：已询问 {n} / {all}，找到 {found}",
   "{tag} in the last hour: between {least} and {most} {unit}": "{tag} 最近一小时：{least} 至 {most} {unit}",

@@ -83,7 +83,8 @@ export const overview = z.strictObject({
   devices: z.array(deviceBrief),
   uplinks: z.array(uplinkBrief),
   queue: z.strictObject({
-    bytes: count,
+    bytes: count.describe("On disk, the reserve included."),
+    reserveBytes: count.describe("Kept for when the disk is full: no records are in it."),
     maxBytes: count,
     secondsToFull: z.number().optional(),
     secondsToDrain: z.number().optional(),
@@ -304,8 +305,29 @@ export const historyText = historyBrief.extend({
   diff: configDiff.describe("What it changes of the present file."),
 });
 
-export const userView = z.strictObject({ name: z.string(), role: roleName, created: ms, changed: ms });
+export const userView = z.strictObject({
+  name: z.string(),
+  role: roleName,
+  created: ms,
+  changed: ms,
+  lastLogin: ms.optional().describe("As far as the newest 1,000 entries of the audit trail tell."),
+  sessions: count,
+  locked: z
+    .array(z.strictObject({ address: z.string(), forMs: ms }))
+    .describe("Addresses from which the user has failed too often."),
+});
 export const usersView = z.strictObject({ users: z.array(userView) });
+export const ownSessionsView = z.strictObject({
+  sessions: z.array(
+    z.strictObject({
+      id: z.string().describe("Only for ending it: it is no way in."),
+      address: z.string().describe("Where it began."),
+      agoMs: ms.describe("Since it began."),
+      idleMs: ms.describe("Since its last request."),
+      own: z.boolean().describe("True for the one that asks."),
+    }),
+  ),
+});
 export const tokenView = z.strictObject({
   id: z.string(),
   name: z.string(),
