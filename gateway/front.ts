@@ -6,6 +6,7 @@ import type { LoadedConfig } from "./config/load.ts";
 import type { Clock } from "./core/clock.ts";
 import { messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
+import type { Metrics } from "./core/metrics.ts";
 import { Errands } from "./errands.ts";
 import { Access } from "./http/access.ts";
 import { accountRoutes } from "./http/api/account-routes.ts";
@@ -37,6 +38,7 @@ export interface FrontParts {
   readonly config: LoadedConfig;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics: Metrics;
   readonly metricsText: () => Promise<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The last lines of the log, for who looks by the API; none where absent. */
@@ -89,7 +91,13 @@ export class Front {
           void audit.record({ actor: "command line", action: "accounts.changed", outcome: "ok", detail });
       },
     });
-    this.#access = new Access({ accounts: this.#accounts, audit, now: () => performance.now(), times: SESSION });
+    this.#access = new Access({
+      accounts: this.#accounts,
+      audit,
+      now: () => performance.now(),
+      times: SESSION,
+      metrics: parts.metrics,
+    });
     const desk = new Errands(config.links, parts.links, log, { by: (user) => `${user} by the API` });
     this.#wizard = new Wizard({
       links: config.links,
@@ -101,6 +109,7 @@ export class Front {
       options: config.http,
       folder: config.folder,
       log,
+      metrics: parts.metrics,
       metricsText: parts.metricsText,
       health: parts.health,
       ready: parts.ready,
@@ -132,6 +141,11 @@ export class Front {
   /** The newest samples. */
   take(scan: Scan): void {
     this.#live.take(scan);
+  }
+
+  /** Tags of a device without a good value. */
+  badTags(device: string): number {
+    return this.#live.bad(device);
   }
 
   /** Where it can be opened. */

@@ -39,6 +39,7 @@ import { PromMetrics } from "./system/prom-metrics.ts";
 import { SdNotify } from "./system/sd-notify.ts";
 import { RunningUplink, selectionOf } from "./uplinks.ts";
 import { programVersion } from "./version.ts";
+import { Vitals } from "./vitals/vitals.ts";
 
 /** The program stops within 10 s, whatever a part does. */
 const STOP_MS = 9_000;
@@ -163,8 +164,22 @@ export class Gateway implements Runnable {
     });
     const intake = new Intake({ queue: this.#queue, log: log.child({ part: "intake" }), metrics });
     this.#links = config.links.map((link) => this.#link(link, intake));
+    const vitals = new Vitals({
+      ...parts,
+      gatewayId: config.gateway.id,
+      version: programVersion(),
+      dataDir: config.gateway.dataDir,
+      links: () => this.#links.map((link) => link.status()),
+      uplinks: () => this.#uplinks.map((uplink) => uplink.status()),
+      queue: () => this.#queue.stats(),
+      broker: () => this.#broker.status(),
+      badTags: (device) => this.#front.badTags(device),
+      health: () => this.health(),
+      ready: () => this.#ready(),
+    });
     this.#front = new Front({
       ...parts,
+      metricsText: () => vitals.text(),
       audit: this.#audit,
       queue: this.#queue,
       recorder: this.#recorder,
@@ -439,6 +454,6 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
       });
       return current;
     },
-    supervisor: (log) => new SdNotify({ env: io.env, healthy: () => current?.health().ok ?? false, log }),
+    supervisor: (log) => new SdNotify({ env: io.env, healthy: () => current?.health().ok ?? false, log, metrics }),
   });
 }

@@ -2,8 +2,10 @@ import type { Clock } from "../core/clock.ts";
 import type { DeadLetters } from "../core/dead-letters.ts";
 import { messageOf, NotConnectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
+import { histogramRow } from "../core/metrics.ts";
 import type { Queue } from "../core/queue.ts";
 import type { Uplink, UplinkLimits, Verdict } from "../core/uplink.ts";
+import { AckProbe } from "./ack-probe.ts";
 import { batchWithin } from "./batcher.ts";
 import { ClockTeller } from "./clock-teller.ts";
 import type { EncodeContext, Encoder } from "./encoders/encoder.ts";
@@ -58,6 +60,7 @@ export class Delivery {
   readonly #settler: Settler;
   readonly #supply: Supply;
   readonly #rejects: Summary;
+  readonly #probe: AckProbe;
   readonly #label: { readonly uplink: string };
   #reading: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
@@ -86,6 +89,7 @@ export class Delivery {
     this.#limits = limits;
     this.#lost = lost;
     this.#label = { uplink: name };
+    this.#probe = new AckProbe(histogramRow(context.instruments.ack, this.#label));
     const encoding: EncodeContext = { gatewayId, topics, envelope: !limits.properties, historical: false };
     const wake = () => this.#pump();
     const { order, maxRate, eventsWeight, gapHoldMs, storagePauseMs } = options;
@@ -230,6 +234,7 @@ export class Delivery {
       this.#flyingBytes += part.message.payload.byteLength;
       if (this.#flying++ === 0) this.#lastProgressMs = monotonicMs();
       this.#pace.sent(part);
+      this.#probe.sent(part);
       batch.push(part);
     }
     if (batch.length === 0) return;
@@ -282,6 +287,7 @@ export class Delivery {
     const { job, message } = part;
     const { poison } = this.#context;
     this.#supply.answered(part);
+    this.#probe.answered(part, verdict.kind === "ack");
     const unanswered = verdict.kind === "retry" ? verdict.unanswered : undefined;
     if (unanswered === "sent") this.#adrift.push(part);
     else if (unanswered === undefined) poison.answered(keysOf(job));
