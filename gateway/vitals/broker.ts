@@ -2,8 +2,7 @@ import type { BrokerStatus } from "../broker/local-broker.ts";
 import type { Gauge, Metrics } from "../core/metrics.ts";
 
 /** The embedded broker has all of it, one that is outside only some. */
-export interface SomeBrokerStatus
-  extends Partial<Pick<BrokerStatus, "clients" | "pending" | "holding" | "retained">> {
+export interface SomeBrokerStatus extends Partial<Pick<BrokerStatus, "clients" | "pending" | "holding" | "retained">> {
   readonly journal?: { readonly healthy: boolean };
 }
 
