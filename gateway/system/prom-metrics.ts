@@ -107,9 +107,9 @@ class Row implements CounterRow {
     this.#since += by;
   }
 
-  /** What was counted since the last time. */
+  /** What was counted since the last time; a 0 too, so that the first event is a step from there. */
   give(counter: PromCounter): void {
-    if (this.#since > 0) counter.inc(this.#labels, this.#since);
+    counter.inc(this.#labels, this.#since);
     this.#since = 0;
   }
 }
