@@ -23,6 +23,7 @@ import { ControlServer } from "./http/control.ts";
 import type { Health } from "./http/server.ts";
 import { Intake } from "./intake.ts";
 import { isQueued } from "./is-queued.ts";
+import { LocalTopics } from "./local-topics.ts";
 import { storedLine } from "./northbound/encoders/stored.ts";
 import { samplesBody } from "./northbound/encoders/values.ts";
 import { planReport } from "./plan-report.ts";
@@ -83,6 +84,7 @@ export class Gateway implements Runnable {
   readonly #watch: AuditWatch;
   readonly #front: Front;
   readonly #control: ControlServer;
+  readonly #topics: LocalTopics;
   readonly #started: Started[] = [];
   #stopped: Promise<void> | undefined;
   #up = false;
@@ -124,6 +126,16 @@ export class Gateway implements Runnable {
       queue: this.#queue,
       commands: this.#commands,
       progress: () => settled,
+      about: () => this.#topics.about(),
+    });
+    this.#topics = new LocalTopics({
+      ...parts,
+      gatewayId: config.gateway.id,
+      version: programVersion(),
+      broker: this.#broker,
+      health: () => this.health(),
+      external: config.broker.external !== undefined,
+      sysMs: config.broker.sys,
     });
     const started = new Promise<void>((resolve_) => {
       this.#down = resolve_;
@@ -232,6 +244,8 @@ export class Gateway implements Runnable {
     }
     await this.#commands.start();
     await this.#listen("broker", this.#broker);
+    this.#topics.start();
+    this.#began("topics", () => this.#topics.stop());
     signal.throwIfAborted();
     await this.#listen("http", this.#front);
     await this.#learnt.start();
