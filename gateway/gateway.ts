@@ -38,6 +38,7 @@ import { LearntFiles } from "./system/learnt-files.ts";
 import { LogLines } from "./system/log-lines.ts";
 import { PromMetrics } from "./system/prom-metrics.ts";
 import { SdNotify } from "./system/sd-notify.ts";
+import { Tracing } from "./tracing/tracing.ts";
 import { RunningUplink, selectionOf } from "./uplinks.ts";
 import { programVersion } from "./version.ts";
 import { Vitals } from "./vitals/vitals.ts";
@@ -84,6 +85,7 @@ export class Gateway implements Runnable {
   readonly #watch: AuditWatch;
   readonly #front: Front;
   readonly #control: ControlServer;
+  readonly #tracing: Tracing;
   readonly #topics: LocalTopics;
   readonly #started: Started[] = [];
   #stopped: Promise<void> | undefined;
@@ -98,6 +100,15 @@ export class Gateway implements Runnable {
       this.#fail = resolve_;
     });
     const { config, clock, log, metrics } = parts;
+    this.#tracing = new Tracing({
+      options: config.telemetry,
+      syncAlways: config.queue.sync === "always",
+      origin: { gatewayId: config.gateway.id, version: programVersion() },
+      clock,
+      log: log.child({ part: "tracing" }),
+      metrics,
+    });
+    const { tracer } = this.#tracing;
     this.#queue = new LevelQueue({
       dataDir: config.gateway.dataDir,
       options: config.queue,
@@ -106,6 +117,7 @@ export class Gateway implements Runnable {
       metrics,
       machineId: machineId(),
       onFatal: (error) => this.#fail(error),
+      onFsync: tracer && ((stream, seconds) => tracer.fsynced(stream, seconds)),
     });
     this.#audit = new AuditJournal({
       dataDir: config.gateway.dataDir,
@@ -157,7 +169,7 @@ export class Gateway implements Runnable {
       command: (message) => this.#commands.take(message),
     });
     this.#uplinks = config.uplinks.map(
-      (uplink) => new RunningUplink(uplink, { ...parts, queue: delivering, down, plant: plant(uplink) }),
+      (uplink) => new RunningUplink(uplink, { ...parts, queue: delivering, down, plant: plant(uplink), tracer }),
     );
     this.#learnt = new LearntFiles(config.gateway.dataDir, clock, log.child({ part: "learnt" }));
     this.#recorder = new Recorder({
@@ -174,7 +186,11 @@ export class Gateway implements Runnable {
         capture: driver.recording?.capture(options, devices),
       })),
     });
-    const intake = new Intake({ queue: this.#queue, log: log.child({ part: "intake" }), metrics });
+    const intake = new Intake({
+      queue: tracer?.appending(this.#queue) ?? this.#queue,
+      log: log.child({ part: "intake" }),
+      metrics,
+    });
     this.#links = config.links.map((link) => this.#link(link, intake));
     const vitals = new Vitals({
       ...parts,
@@ -219,6 +235,8 @@ export class Gateway implements Runnable {
 
   async start(signal: AbortSignal): Promise<void> {
     const { config } = this.#parts;
+    this.#tracing.start();
+    this.#began("tracing", () => this.#tracing.stop());
     await this.#queue.start();
     this.#began("queue", () => this.#queue.close());
     // The folder is locked by now: nobody else writes there.
@@ -364,6 +382,7 @@ export class Gateway implements Runnable {
       log,
       metrics,
       emit: (scan) => {
+        this.#tracing.tracer?.seen(scan);
         void intake.take(scan);
         this.#triggers.see(scan.device.name, scan.samples);
         this.#local(scan);

@@ -4,13 +4,14 @@ import { messageOf, NotConnectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import { histogramRow } from "../core/metrics.ts";
 import type { Queue } from "../core/queue.ts";
+import type { WayTracer } from "../core/trace.ts";
 import type { Uplink, UplinkLimits, Verdict } from "../core/uplink.ts";
 import { AckProbe } from "./ack-probe.ts";
 import { batchWithin } from "./batcher.ts";
 import { ClockTeller } from "./clock-teller.ts";
 import type { EncodeContext, Encoder } from "./encoders/encoder.ts";
 import type { Instruments } from "./instruments.ts";
-import { type Job, jobOf, keysOf, type Part, partOf } from "./job.ts";
+import { entriesOf, type Job, jobOf, keysOf, type Part, partOf } from "./job.ts";
 import { Lanes } from "./lanes.ts";
 import type { ForwarderOptions } from "./options.ts";
 import { ownStatus } from "./own-status.ts";
@@ -35,6 +36,7 @@ export interface DeliveryContext {
   readonly options: ForwarderOptions;
   readonly poison: Poison;
   readonly deadLetters: DeadLetters | undefined;
+  readonly tracer: WayTracer | undefined;
 }
 
 /** Reads ahead at least this far, whatever the window. */
@@ -235,6 +237,7 @@ export class Delivery {
       if (this.#flying++ === 0) this.#lastProgressMs = monotonicMs();
       this.#pace.sent(part);
       this.#probe.sent(part);
+      this.#context.tracer?.sent(this.#context.name, entriesOf(part.job));
       batch.push(part);
     }
     if (batch.length === 0) return;
@@ -288,6 +291,7 @@ export class Delivery {
     const { poison } = this.#context;
     this.#supply.answered(part);
     this.#probe.answered(part, verdict.kind === "ack");
+    this.#context.tracer?.answered(this.#context.name, entriesOf(job), verdict.kind === "ack");
     const unanswered = verdict.kind === "retry" ? verdict.unanswered : undefined;
     if (unanswered === "sent") this.#adrift.push(part);
     else if (unanswered === undefined) poison.answered(keysOf(job));

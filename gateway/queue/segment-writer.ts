@@ -137,7 +137,7 @@ export class SegmentWriter {
   async #put(open: OpenSegment, pairs: readonly Pair[], sync: boolean): Promise<void> {
     const begun = performance.now();
     await open.write(pairs, sync);
-    if (sync) this.#parts.totals.fsync.observe((performance.now() - begun) / 1000);
+    if (sync) this.#parts.totals.synced(this.#parts.row.stream, (performance.now() - begun) / 1000);
   }
 
   #isFull({ segment, begunRanMs }: Active): boolean {

@@ -1,9 +1,10 @@
 import type { HistogramRow } from "../core/metrics.ts";
+import type { StreamName } from "../core/record.ts";
 
 /** What happened since the start, for statistics. */
 export class Totals {
-  /** How long durable writes of records took, in seconds. */
-  readonly fsync: HistogramRow;
+  readonly #fsync: HistogramRow;
+  readonly #onFsync: ((stream: StreamName, seconds: number) => void) | undefined;
   /** Bytes handed to the file system, and payload bytes in them. */
   bytesWritten = 0;
   bytesAppended = 0;
@@ -14,8 +15,18 @@ export class Totals {
   /** Per uplink, records that became gaps. */
   readonly lost = new Map<string, number>();
 
-  constructor(fsync: HistogramRow = { observe() {} }) {
-    this.fsync = fsync;
+  constructor(
+    fsync: HistogramRow = { observe() {} },
+    onFsync: ((stream: StreamName, seconds: number) => void) | undefined = undefined,
+  ) {
+    this.#fsync = fsync;
+    this.#onFsync = onFsync;
+  }
+
+  /** A durable write of records took so long. */
+  synced(stream: StreamName, seconds: number): void {
+    this.#fsync.observe(seconds);
+    this.#onFsync?.(stream, seconds);
   }
 
   wrote(bytes: number, fsyncs: number): void {

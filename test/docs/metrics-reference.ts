@@ -11,7 +11,8 @@ import { SdNotify } from "../../gateway/system/sd-notify.ts";
 import { root } from "../support/processes.ts";
 
 /** Every kind of part that counts something, with nobody at the other end. */
-const LINES = `links:
+const LINES = `telemetry: { otlp: { endpoint: http://127.0.0.1:9 } }
+links:
   - name: plc
     driver: modbus
     transport: { type: tcp, host: 127.0.0.1, port: 9 }
