@@ -36,6 +36,8 @@ export interface BrokerParts {
   readonly queue: Queue;
   /** Rises with what uplinks acknowledge. */
   readonly progress: () => number;
+  /** What the gateway says of itself beside `online`. */
+  readonly about: () => object;
   readonly commands: CommandIntake;
   readonly clock: Clock;
   readonly log: Logger;
@@ -69,7 +71,7 @@ export function makeBroker(parts: BrokerParts): Broker {
 }
 
 function externalBroker(options: ExternalBrokerOptions, parts: BrokerParts): Broker {
-  const { config, queue, progress, commands, clock, log, metrics, env } = parts;
+  const { config, queue, progress, about, commands, clock, log, metrics, env } = parts;
   const gatewayId = config.gateway.id;
   const clientId = options.clientId ?? defaultClientId(gatewayId);
   const devices = config.links.flatMap((link) => link.devices);
@@ -98,6 +100,7 @@ function externalBroker(options: ExternalBrokerOptions, parts: BrokerParts): Bro
     commandFilters: [...writes],
     ownTopics: new Set([`${gatewayId}/status`, ...results, ...devices.map((device) => device.topic)]),
     gatewayId,
+    about,
     notePath: join(config.gateway.dataDir, "state", "external-broker.json"),
     clock,
     log,

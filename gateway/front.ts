@@ -7,6 +7,7 @@ import type { LoadedConfig } from "./config/load.ts";
 import type { Clock } from "./core/clock.ts";
 import { messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
+import type { Metrics } from "./core/metrics.ts";
 import type { SupportFile } from "./core/support.ts";
 import { Errands } from "./errands.ts";
 import { Access } from "./http/access.ts";
@@ -44,6 +45,7 @@ export interface FrontParts {
   readonly config: LoadedConfig;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics: Metrics;
   readonly metricsText: () => Promise<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The last lines of the log, for who looks by the API; none where absent. */
@@ -109,6 +111,7 @@ export class Front {
       now: () => performance.now(),
       times: SESSION,
       ...(parts.sessions && { sessions: parts.sessions }),
+      metrics: parts.metrics,
     });
     const desk = new Errands(config, parts.links, log, { by: (user) => `${user} by the API` });
     this.#wizard = new Wizard({
@@ -123,6 +126,7 @@ export class Front {
       options: config.http,
       folder: config.folder,
       log,
+      metrics: parts.metrics,
       metricsText: parts.metricsText,
       health: parts.health,
       ready: parts.ready,
@@ -177,6 +181,11 @@ export class Front {
       this.#support = undefined;
     });
     return this.#support;
+  }
+
+  /** Tags of a device without a good value. */
+  badTags(device: string): number {
+    return this.#live.bad(device);
   }
 
   /** Where it can be opened. */

@@ -20,6 +20,7 @@ import type { Health } from "./http/server.ts";
 import { Intake } from "./intake.ts";
 import { isQueued } from "./is-queued.ts";
 import { Lines } from "./lines.ts";
+import { LocalTopics } from "./local-topics.ts";
 import { storedLine } from "./northbound/encoders/stored.ts";
 import { samplesBody } from "./northbound/encoders/values.ts";
 import { planReport } from "./plan-report.ts";
@@ -36,9 +37,11 @@ import { StartedParts } from "./started-parts.ts";
 import { LearntFiles } from "./system/learnt-files.ts";
 import type { LogLines } from "./system/log-lines.ts";
 import { machineId } from "./system/machine-id.ts";
+import { Tracing } from "./tracing/tracing.ts";
 import { RunningUplink } from "./uplinks.ts";
 import { Upstreams } from "./upstreams.ts";
 import { programVersion } from "./version.ts";
+import { Vitals } from "./vitals/vitals.ts";
 
 export interface GatewayParts {
   readonly config: LoadedConfig;
@@ -80,6 +83,8 @@ export class Gateway implements Runnable, Life {
   readonly #watch: AuditWatch;
   readonly #front: Front;
   readonly #control: ControlServer;
+  readonly #tracing: Tracing;
+  readonly #topics: LocalTopics;
   readonly #started: StartedParts;
   #stopped: Promise<void> | undefined;
   #up = false;
@@ -98,6 +103,15 @@ export class Gateway implements Runnable, Life {
     const { clock, log, metrics } = parts;
     const { dataDir, id: gatewayId } = config.gateway;
     this.#started = new StartedParts(log);
+    this.#tracing = new Tracing({
+      options: config.telemetry,
+      syncAlways: config.queue.sync === "always",
+      origin: { gatewayId, version: programVersion() },
+      clock,
+      log: log.child({ part: "tracing" }),
+      metrics,
+    });
+    const { tracer } = this.#tracing;
     this.#queue = new LevelQueue({
       dataDir,
       options: config.queue,
@@ -106,10 +120,15 @@ export class Gateway implements Runnable, Life {
       metrics,
       machineId: machineId(),
       onFatal: (error) => this.#fail(error),
+      onFsync: tracer && ((stream, seconds) => tracer.fsynced(stream, seconds)),
     });
     this.#audit = new AuditJournal({ dataDir, clock, log: log.child({ part: "audit" }), metrics });
     this.#watch = new AuditWatch({ audit: this.#audit, clock, stats: () => this.#queue.stats() });
-    const intake = new Intake({ queue: this.#queue, log: log.child({ part: "intake" }), metrics });
+    const intake = new Intake({
+      queue: tracer?.appending(this.#queue) ?? this.#queue,
+      log: log.child({ part: "intake" }),
+      metrics,
+    });
     this.#lines = new Lines((loaded) => this.#link(loaded, intake));
     this.#commands = new CurrentCommands({
       config,
@@ -129,6 +148,16 @@ export class Gateway implements Runnable, Life {
       commands: this.#commands,
       progress: () => settled,
       audit: this.#audit,
+      about: () => this.#topics.about(),
+    });
+    this.#topics = new LocalTopics({
+      ...parts,
+      gatewayId: gatewayId,
+      version: programVersion(),
+      broker: this.#broker,
+      health: () => this.health(),
+      external: config.broker.external !== undefined,
+      sysMs: config.broker.sys,
     });
     const started = new Promise<void>((resolve_) => {
       this.#down = resolve_;
@@ -151,7 +180,7 @@ export class Gateway implements Runnable, Life {
     });
     this.#upstreams = new Upstreams(
       this.#queue,
-      (uplink) => new RunningUplink(uplink, { ...parts, queue: delivering, down, plant: plant(uplink) }),
+      (uplink) => new RunningUplink(uplink, { ...parts, queue: delivering, down, plant: plant(uplink), tracer }),
     );
     this.#learnt = new LearntFiles(dataDir, clock, log.child({ part: "learnt" }));
     this.#recorder = new Recorder({
@@ -163,8 +192,22 @@ export class Gateway implements Runnable, Life {
       minFree: config.queue.minFree,
       links: config.links.map(recordedLink),
     });
+    const vitals = new Vitals({
+      ...parts,
+      gatewayId,
+      version: programVersion(),
+      dataDir,
+      links: () => this.#lines.all.map((link) => link.status()),
+      uplinks: () => this.#upstreams.status(),
+      queue: () => this.#queue.stats(),
+      broker: () => this.#broker.status(),
+      badTags: (device) => this.#front.badTags(device),
+      health: () => this.health(),
+      ready: () => this.#ready(),
+    });
     this.#front = new Front({
       ...parts,
+      metricsText: () => vitals.text(),
       audit: this.#audit,
       queue: this.#queue,
       recorder: this.#recorder,
@@ -195,6 +238,8 @@ export class Gateway implements Runnable, Life {
   async start(signal: AbortSignal): Promise<void> {
     const config = this.#config;
     const started = this.#started;
+    this.#tracing.start();
+    started.began("tracing", () => this.#tracing.stop());
     await this.#queue.start();
     started.began("queue", () => this.#queue.close());
     // The folder is locked by now: nobody else writes there.
@@ -209,6 +254,8 @@ export class Gateway implements Runnable, Life {
     await this.#upstreams.start(config);
     await this.#commands.start();
     await started.listen("broker", this.#broker);
+    this.#topics.start();
+    started.began("topics", () => this.#topics.stop());
     signal.throwIfAborted();
     await started.listen("http", this.#front);
     await this.#learnt.start();
@@ -281,6 +328,7 @@ export class Gateway implements Runnable, Life {
       log,
       metrics,
       emit: (scan) => {
+        this.#tracing.tracer?.seen(scan);
         void intake.take(scan);
         this.#commands.see(scan.device.name, scan.samples);
         this.#local(scan);

@@ -84,6 +84,6 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
       });
       return current;
     },
-    supervisor: (log) => new SdNotify({ env: io.env, healthy: () => current?.health().ok ?? false, log }),
+    supervisor: (log) => new SdNotify({ env: io.env, healthy: () => current?.health().ok ?? false, log, metrics }),
   });
 }

@@ -18,6 +18,7 @@ import { checkListeners, type ListenerAddress, Listeners } from "./listeners.ts"
 import { LogThrottle } from "./log-throttle.ts";
 import { type SessionStatus, Sessions } from "./sessions.ts";
 import { certificateTopic } from "./sparkplug-aware.ts";
+import { type Flow, Traffic } from "./traffic.ts";
 import type { SecretReader } from "./users.ts";
 
 export interface BrokerParts {
@@ -66,6 +67,8 @@ export interface BrokerStatus extends SessionStatus {
   readonly refused: number;
   /** Connections refused or cut by the guard. */
   readonly cut: number;
+  /** Messages of clients, and to them. */
+  readonly traffic: { readonly received: Flow; readonly sent: Flow };
 }
 
 const MAX_LIVE = 1000;
@@ -95,6 +98,7 @@ export class LocalBroker {
   readonly #admission: Admission;
   readonly #drops: Counter;
   readonly #denied: Counter;
+  readonly #traffic: Traffic;
   #live = 0;
   #running: Running | undefined;
   #stopping: Promise<void> | undefined;
@@ -109,6 +113,7 @@ export class LocalBroker {
     const around = { monoMs, log, throttle: this.#throttle, metrics };
     this.#gate = new Gate({ ...around, limits: options.limits, path });
     this.#admission = new Admission({ ...around, options, secret, audit });
+    this.#traffic = new Traffic(metrics);
     this.#drops = metrics.counter("millrace_broker_dropped_total", "Local messages not delivered or not kept.", [
       "reason",
     ]);
@@ -239,6 +244,7 @@ export class LocalBroker {
       holding: running?.capture.holding ?? false,
       ...(running?.capture.counts ?? { captured: 0, shed: 0, refused: 0 }),
       cut: this.#gate.cuts,
+      traffic: this.#traffic.status(),
       ...(running?.sessions.status() ?? {
         sessions: 0,
         kept: { messages: 0, bytes: 0, dropped: 0 },
@@ -289,6 +295,7 @@ export class LocalBroker {
         limits,
         throttle: this.#throttle,
         onDenied: (what) => this.#denied.inc({ what }),
+        onSent: (payload) => this.#traffic.sent(payload),
         isStopping: () => this.#isStopping,
         onSlow: (clientId) => {
           this.#drops.inc({ reason: "slow" });
@@ -311,6 +318,7 @@ export class LocalBroker {
     aedes.on("clientError", (client, error) => this.#lost(client, error));
     aedes.on("connectionError", (client, error) => this.#lost(client, error));
     aedes.on("publish", ({ topic, payload }, client) => {
+      if (client !== null) this.#traffic.received(payload);
       const certificate = client === null ? undefined : certificateTopic(topic);
       if (certificate !== undefined) this.#keepBirth(certificate, Buffer.from(payload));
     });

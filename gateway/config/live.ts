@@ -49,6 +49,9 @@ export class LiveConfig implements LoadedConfig {
   get http() {
     return this.#now.http;
   }
+  get telemetry() {
+    return this.#now.telemetry;
+  }
   get profiles() {
     return this.#now.profiles;
   }

@@ -6,6 +6,7 @@ import { Lockout } from "../accounts/lockout.ts";
 import { type Scope, scopesOf } from "../accounts/roles.ts";
 import { type Session, Sessions, sameText } from "../accounts/sessions.ts";
 import type { Auditor } from "../core/audit.ts";
+import { type Counter, type Metrics, noMetrics } from "../core/metrics.ts";
 import { HttpError } from "./body.ts";
 import { addressOf } from "./security.ts";
 
@@ -28,6 +29,7 @@ export interface AccessParts {
   readonly times: { readonly idleMs: number; readonly absoluteMs: number };
   /** Who is logged in already, where the server was another before. */
   readonly sessions?: Sessions;
+  readonly metrics?: Metrics;
 }
 
 /** Without letters that are taken for another. */
@@ -47,6 +49,7 @@ export class Access {
   readonly #parts: AccessParts;
   readonly #sessions: Sessions;
   readonly #lockout: Lockout;
+  readonly #logins: Counter;
   #setupToken: string | undefined;
   /** Refusals since the minute began. */
   #refusals = 0;
@@ -56,6 +59,14 @@ export class Access {
     this.#parts = parts;
     this.#sessions = parts.sessions ?? new Sessions(parts.times, parts.now);
     this.#lockout = new Lockout(parts.now);
+    const { metrics = noMetrics } = parts;
+    this.#logins = metrics.counter(
+      "millrace_http_logins_total",
+      "Attempts to come in by password or token, by what became of them: ok, failed, locked. Good tokens are not counted.",
+      ["result"],
+    );
+    // Rows that begin with 1 are no increase to who watches.
+    for (const result of ["ok", "failed", "locked"]) this.#logins.inc({ result }, 0);
   }
 
   /** A token for the first account, good once; undefined where there are accounts. @throws ConfigError: they cannot be read. */
@@ -112,6 +123,7 @@ export class Access {
     this.#lockout.succeeded(given.user, address);
     const old = cookieOf(request);
     if (old !== undefined) this.#sessions.end(old);
+    this.#logins.inc({ result: "ok" });
     await audit.record({ actor: user.name, address, action: "login", outcome: "ok" });
     return await this.#begin(user.name, address);
   }
@@ -225,6 +237,7 @@ export class Access {
     const lockedMs = this.#lockout.lockedMs(user, address);
     if (lockedMs === 0) return;
     const seconds = Math.ceil(lockedMs / 1000);
+    this.#logins.inc({ result: "locked" });
     throw new HttpError(429, "MILLRACE_LOCKED", `too many failures; try again in ${seconds} s`, seconds);
   }
 
@@ -234,6 +247,7 @@ export class Access {
    */
   async #refuse(user: string, address: string, action: string, detail: string): Promise<void> {
     const { audit, now } = this.#parts;
+    this.#logins.inc({ result: "failed" });
     const lockMs = this.#lockout.failed(user, address);
     if (now() - this.#minuteMs >= MINUTE_MS) {
       this.#minuteMs = now();

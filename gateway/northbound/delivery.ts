@@ -2,13 +2,16 @@ import type { Clock } from "../core/clock.ts";
 import type { DeadLetters } from "../core/dead-letters.ts";
 import { messageOf, NotConnectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
+import { histogramRow } from "../core/metrics.ts";
 import type { Queue } from "../core/queue.ts";
+import type { WayTracer } from "../core/trace.ts";
 import type { Uplink, UplinkLimits, Verdict } from "../core/uplink.ts";
+import { AckProbe } from "./ack-probe.ts";
 import { batchWithin } from "./batcher.ts";
 import { ClockTeller } from "./clock-teller.ts";
 import type { EncodeContext, Encoder } from "./encoders/encoder.ts";
 import type { Instruments } from "./instruments.ts";
-import { type Job, jobOf, keysOf, type Part, partOf } from "./job.ts";
+import { entriesOf, type Job, jobOf, keysOf, type Part, partOf } from "./job.ts";
 import { Lanes } from "./lanes.ts";
 import type { ForwarderOptions } from "./options.ts";
 import { Outcomes } from "./outcomes.ts";
@@ -34,6 +37,7 @@ export interface DeliveryContext {
   readonly options: ForwarderOptions;
   readonly poison: Poison;
   readonly deadLetters: DeadLetters | undefined;
+  readonly tracer: WayTracer | undefined;
 }
 
 /** Reads ahead at least this far, whatever the window. */
@@ -60,6 +64,7 @@ export class Delivery {
   readonly #supply: Supply;
   readonly #rejects: Summary;
   readonly #outcomes: Outcomes;
+  readonly #probe: AckProbe;
   readonly #label: { readonly uplink: string };
   #reading: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
@@ -88,6 +93,7 @@ export class Delivery {
     this.#limits = limits;
     this.#lost = lost;
     this.#label = { uplink: name };
+    this.#probe = new AckProbe(histogramRow(context.instruments.ack, this.#label));
     const encoding: EncodeContext = { gatewayId, topics, envelope: !limits.properties, historical: false };
     const wake = () => this.#pump();
     const { order, maxRate, eventsWeight, gapHoldMs, storagePauseMs } = options;
@@ -241,6 +247,8 @@ export class Delivery {
       this.#flyingBytes += part.message.payload.byteLength;
       if (this.#flying++ === 0) this.#lastProgressMs = monotonicMs();
       this.#pace.sent(part);
+      this.#probe.sent(part);
+      this.#context.tracer?.sent(this.#context.name, entriesOf(part.job));
       batch.push(part);
     }
     if (batch.length === 0) return;
@@ -293,6 +301,8 @@ export class Delivery {
     const { job, message } = part;
     const { poison } = this.#context;
     this.#supply.answered(part);
+    this.#probe.answered(part, verdict.kind === "ack");
+    this.#context.tracer?.answered(this.#context.name, entriesOf(job), verdict.kind === "ack");
     const unanswered = verdict.kind === "retry" ? verdict.unanswered : undefined;
     if (unanswered === "sent") this.#adrift.push(part);
     else if (unanswered === undefined) poison.answered(keysOf(job));

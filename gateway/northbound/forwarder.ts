@@ -4,6 +4,7 @@ import { ConfigError, messageOf, NotConnectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { Queue } from "../core/queue.ts";
+import type { WayTracer } from "../core/trace.ts";
 import type { Uplink, UplinkLimits } from "../core/uplink.ts";
 import { AlarmBackoff, Backoff } from "./backoff.ts";
 import { ServerBusyError } from "./busy.ts";
@@ -31,6 +32,7 @@ export interface ForwarderSettings {
   readonly metrics: Metrics;
   /** Where records go that the far side will never take; absent: they only become a gap. */
   readonly deadLetters?: DeadLetters;
+  readonly tracer?: WayTracer | undefined;
   readonly options?: Partial<ForwarderOptions>;
 }
 
@@ -199,7 +201,7 @@ export class Forwarder {
   }
 
   #deliveryContext(): DeliveryContext {
-    const { name, gatewayId, queue, encoder, topics, clock, log, deadLetters } = this.#settings;
+    const { name, gatewayId, queue, encoder, topics, clock, log, deadLetters, tracer } = this.#settings;
     return {
       name,
       gatewayId,
@@ -212,6 +214,7 @@ export class Forwarder {
       options: this.#options,
       poison: this.#poison,
       deadLetters,
+      tracer,
     };
   }
 

@@ -1,12 +1,14 @@
 import { execFile } from "node:child_process";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
+import { type Counter, type Metrics, noMetrics } from "../core/metrics.ts";
 
 export interface SdNotifyOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Asked before each watchdog ping: no ping, and so a restart, while the process is not well. */
   readonly healthy: () => boolean;
   readonly log: Logger;
+  readonly metrics?: Metrics;
   /** The program that speaks to systemd; tests give their own. */
   readonly program?: string;
 }
@@ -22,6 +24,8 @@ const CALL_TIMEOUT_MS = 5_000;
 export class SdNotify {
   readonly #options: SdNotifyOptions;
   readonly #enabled: boolean;
+  readonly #pings: Counter;
+  readonly #withheld: Counter;
   #timer: NodeJS.Timeout | undefined;
   #pinging = false;
   #unwell = false;
@@ -29,6 +33,12 @@ export class SdNotify {
 
   constructor(options: SdNotifyOptions) {
     this.#options = options;
+    const { metrics = noMetrics } = options;
+    this.#pings = metrics.counter("millrace_watchdog_pings_total", "Signs of life given to systemd's watchdog.");
+    this.#withheld = metrics.counter(
+      "millrace_watchdog_withheld_total",
+      "Signs of life that were not given because the gateway is not well; systemd restarts it after some.",
+    );
     this.#enabled = (options.env["NOTIFY_SOCKET"] ?? "") !== "";
   }
 
@@ -74,8 +84,10 @@ export class SdNotify {
       if (well) this.#options.log.info({}, "healthy again, watchdog pings go on");
       else this.#options.log.error({}, "not healthy, watchdog pings withheld");
     }
+    if (!well) this.#withheld.inc();
     if (!well || this.#pinging) return;
     this.#pinging = true;
+    this.#pings.inc();
     this.#say(["WATCHDOG=1"], () => {
       this.#pinging = false;
     });
