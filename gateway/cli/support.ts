@@ -20,12 +20,12 @@ Usage: millrace support [--config FILE | --data DIR] [--output FILE]
 In it: versions, the machine, free disk, the configuration and its faults, status, plan of requests, metrics, the last lines of
 the log, the state of the queue, the newest entries of the audit trail, what was learnt of the devices, a listing of the data
 folder. Secrets are replaced by [secret]; names of hosts, topics, devices and users stay. No values of the queue are in it.
-A gateway that runs is asked over its control socket; without one the rest is gathered from the disk, and the log is not in it:
-add it with journalctl -u millrace -n 2000 > log.txt
+The file can be read by whoever ran the command only. A gateway that runs is asked over its control socket; without one the rest
+is gathered from the disk, and the log is not in it: add it with journalctl -u millrace -n 2000 > log.txt
 
 Exit codes: 0 done, 64 usage, 74 it could not be written.
 
-Example: sudo -u millrace millrace support --config /etc/millrace/millrace.yaml --output /tmp/support.tar.gz
+Example: sudo millrace support --config /etc/millrace/millrace.yaml --output support.tar.gz
 `;
 
 /** What is gathered from the disk. */
