@@ -83,6 +83,7 @@ export class Gateway implements Runnable, Life {
   readonly #watch: AuditWatch;
   readonly #front: Front;
   readonly #control: ControlServer;
+  readonly #vitals: Vitals;
   readonly #tracing: Tracing;
   readonly #topics: LocalTopics;
   readonly #started: StartedParts;
@@ -192,7 +193,7 @@ export class Gateway implements Runnable, Life {
       minFree: config.queue.minFree,
       links: config.links.map(recordedLink),
     });
-    const vitals = new Vitals({
+    this.#vitals = new Vitals({
       ...parts,
       gatewayId,
       version: programVersion(),
@@ -207,7 +208,7 @@ export class Gateway implements Runnable, Life {
     });
     this.#front = new Front({
       ...parts,
-      metricsText: () => vitals.text(),
+      metricsText: () => this.#vitals.text(),
       audit: this.#audit,
       queue: this.#queue,
       recorder: this.#recorder,
@@ -272,6 +273,7 @@ export class Gateway implements Runnable, Life {
   /** As `Life.follow`. What is not in the plan is not touched: no scan is missed there, no connection is cut. */
   async follow(next: LoadedConfig, { links, uplinks, commands, users }: LivePlan): Promise<void> {
     this.#config.replace(next);
+    this.#vitals.loaded();
     if (commands) await this.#commands.follow();
     await this.#lines.end(links);
     this.#recorder.follow(next.links.map(recordedLink), links.stop);

@@ -35,7 +35,7 @@ export interface VitalsParts {
  */
 export class Vitals {
   readonly #parts: VitalsParts;
-  readonly #gauges: Readonly<Record<"uptime" | "healthy" | "ready" | "time" | "source" | "free", Gauge>>;
+  readonly #gauges: Readonly<Record<"uptime" | "healthy" | "ready" | "time" | "source" | "free" | "loaded", Gauge>>;
   readonly #lines: LineVitals;
   readonly #queue: QueueVitals;
   readonly #uplinks: UplinkVitals;
@@ -54,12 +54,6 @@ export class Vitals {
     metrics
       .gauge("millrace_build_info", "1; what runs, in the labels.", ["gateway", "version", "arch"])
       .set(1, { gateway: gatewayId, version, arch: arch() });
-    metrics
-      .gauge(
-        "millrace_config_loaded_timestamp_seconds",
-        "When the configuration that is in force was loaded, Unix seconds of the gateway's own clock.",
-      )
-      .set(now.wallMs / 1000);
     this.#gauges = {
       uptime: metrics.gauge(
         "millrace_uptime_seconds",
@@ -76,8 +70,18 @@ export class Vitals {
         "1 for what vouches for the wall clock; none while it is not set.",
         ["source"],
       ),
+      loaded: metrics.gauge(
+        "millrace_config_loaded_timestamp_seconds",
+        "When the configuration that is in force was loaded, Unix seconds of the gateway's own clock.",
+      ),
       free: metrics.gauge("millrace_disk_free_bytes", "Free on the file system of the data folder."),
     };
+    this.loaded();
+  }
+
+  /** Another configuration is in force from now on. */
+  loaded(): void {
+    this.#gauges.loaded.set(this.#parts.clock.now().wallMs / 1000);
   }
 
   /** All numbers as of now, in Prometheus' text format. @throws what the registry throws. */

@@ -123,6 +123,15 @@ describe("Vitals", () => {
     expect(await rows("millrace_broker_journal_healthy")).toEqual(["millrace_broker_journal_healthy 0"]);
   });
 
+  it("tells when the configuration was loaded, and when another one was", async () => {
+    const { vitals, now, rows } = scene();
+    const loaded = () => rows("millrace_config_loaded_timestamp_seconds");
+    now.wallMs += 60_000;
+    expect(await loaded()).toEqual([`millrace_config_loaded_timestamp_seconds ${WALL_MS / 1000}`]);
+    vitals.loaded();
+    expect(await loaded()).toEqual([`millrace_config_loaded_timestamp_seconds ${WALL_MS / 1000 + 60}`]);
+  });
+
   it("says what health and readiness say", async () => {
     const { has, rows } = scene();
     expect(await rows("millrace_healthy")).toEqual(["millrace_healthy 1"]);
