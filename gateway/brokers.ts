@@ -1,12 +1,14 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { ExternalBroker } from "./broker/external-broker.ts";
+import type { CommandIntake } from "./broker/hooks.ts";
 import { LocalBroker, type LocalMessage } from "./broker/local-broker.ts";
-import type { Commands } from "./commands/commands.ts";
 import { secretReader } from "./config/secrets.ts";
 import type { LoadedConfig } from "./config/types.ts";
+import type { Auditor } from "./core/audit.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
+import type { BrokerOptions } from "./core/options/broker.ts";
 import { defaultClientId, type ExternalBrokerOptions } from "./core/options/external-broker.ts";
 import type { Queue } from "./core/queue.ts";
 import { LocalSession } from "./northbound/mqtt/local/session.ts";
@@ -22,6 +24,8 @@ export interface Broker {
   publishLive(topic: string, payload: Uint8Array, correlation?: string): void;
   /** A message from upstream for local subscribers; resolves when it is kept. @throws NotConnectedError, StorageError. */
   publish(message: LocalMessage): Promise<void>;
+  /** Replaces the users while it runs; absent where they are another's. */
+  setUsers?(users: BrokerOptions["users"]): void;
   /** Where it can be reached. */
   addresses(): readonly unknown[];
   status(): object & { readonly journal?: { readonly healthy: boolean } };
@@ -32,16 +36,19 @@ export interface BrokerParts {
   readonly queue: Queue;
   /** Rises with what uplinks acknowledge. */
   readonly progress: () => number;
-  readonly commands: Commands;
+  /** What the gateway says of itself beside `online`. */
+  readonly about: () => object;
+  readonly commands: CommandIntake;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly audit: Auditor;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** The embedded broker, or the one that the configuration says is already there. */
 export function makeBroker(parts: BrokerParts): Broker {
-  const { config, queue, progress, commands, clock, metrics, env } = parts;
+  const { config, queue, progress, commands, clock, metrics, env, audit } = parts;
   const log = parts.log.child({ part: "broker" });
   const { external } = config.broker;
   if (external) return externalBroker(external, { ...parts, log });
@@ -59,11 +66,12 @@ export function makeBroker(parts: BrokerParts): Broker {
     clock,
     log,
     metrics,
+    audit,
   });
 }
 
 function externalBroker(options: ExternalBrokerOptions, parts: BrokerParts): Broker {
-  const { config, queue, progress, commands, clock, log, metrics, env } = parts;
+  const { config, queue, progress, about, commands, clock, log, metrics, env } = parts;
   const gatewayId = config.gateway.id;
   const clientId = options.clientId ?? defaultClientId(gatewayId);
   const devices = config.links.flatMap((link) => link.devices);
@@ -92,6 +100,7 @@ function externalBroker(options: ExternalBrokerOptions, parts: BrokerParts): Bro
     commandFilters: [...writes],
     ownTopics: new Set([`${gatewayId}/status`, ...results, ...devices.map((device) => device.topic)]),
     gatewayId,
+    about,
     notePath: join(config.gateway.dataDir, "state", "external-broker.json"),
     clock,
     log,

@@ -1,4 +1,4 @@
-import type { LoadedLink } from "./config/types.ts";
+import type { LoadedConfig, LoadedLink } from "./config/types.ts";
 import type { Auditor } from "./core/audit.ts";
 import type { Device, TagWrite, WriteResult } from "./core/driver.ts";
 import {
@@ -17,7 +17,7 @@ import { ConfigError, messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
 import type { Link } from "./southbound/link.ts";
 
-type Line = Pick<Link, "read" | "write">;
+type Line = Pick<Link, "name" | "read" | "write">;
 
 export interface ErrandOptions {
   /** Where writes are written down; absent where whoever asks does so. */
@@ -30,14 +30,14 @@ const byControlSocket = (user: string) => `local user ${user} by control socket`
 
 /** What people on this machine ask of the lines of a running gateway: shared with what is polled, never beside it. */
 export class Errands implements ErrandDesk {
-  readonly #links: readonly LoadedLink[];
+  readonly #config: Pick<LoadedConfig, "links">;
   readonly #lines: () => readonly Line[];
   readonly #log: Logger;
   readonly #how: ErrandOptions;
 
-  /** `lines` run the links, in their order. */
-  constructor(links: readonly LoadedLink[], lines: () => readonly Line[], log: Logger, how: ErrandOptions = {}) {
-    this.#links = links;
+  /** `lines` run the links of the configuration. */
+  constructor(config: Pick<LoadedConfig, "links">, lines: () => readonly Line[], log: Logger, how: ErrandOptions = {}) {
+    this.#config = config;
     this.#lines = lines;
     this.#log = log;
     this.#how = how;
@@ -110,9 +110,8 @@ export class Errands implements ErrandDesk {
   }
 
   #find(name: string): { link: LoadedLink; line: Line } {
-    const at = this.#links.findIndex((link) => link.name === name);
-    const link = this.#links[at];
-    const line = this.#lines()[at];
+    const link = this.#config.links.find((one) => one.name === name);
+    const line = this.#lines().find((one) => one.name === name);
     if (!link || !line) {
       throw new ConfigError(`the running gateway has no link ${name}: it was started with another configuration`);
     }

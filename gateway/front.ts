@@ -1,29 +1,37 @@
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { Accounts } from "./accounts/accounts.ts";
+import type { Sessions } from "./accounts/sessions.ts";
 import type { AuditJournal } from "./audit/journal.ts";
 import type { LoadedConfig } from "./config/load.ts";
 import type { Clock } from "./core/clock.ts";
 import { messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
+import type { Metrics } from "./core/metrics.ts";
+import type { SupportFile } from "./core/support.ts";
 import { Errands } from "./errands.ts";
 import { Access } from "./http/access.ts";
 import { accountRoutes } from "./http/api/account-routes.ts";
 import { Api } from "./http/api/api.ts";
+import { commitRoutes } from "./http/api/commit-routes.ts";
 import { configRoutes } from "./http/api/config-routes.ts";
 import { dataRoutes } from "./http/api/data-routes.ts";
 import { eventRoutes } from "./http/api/event-routes.ts";
 import { plantRoutes } from "./http/api/plant-routes.ts";
+import { supportRoutes } from "./http/api/support-routes.ts";
 import { type Health, HttpServer } from "./http/server.ts";
 import { lineTools } from "./line-tools.ts";
 import { storedLine } from "./northbound/encoders/stored.ts";
 import type { ForwarderStatus } from "./northbound/forwarder.ts";
 import type { LevelQueue } from "./queue/level-queue.ts";
 import type { Recorder } from "./recorder/recorder.ts";
+import type { CommitDesk } from "./reload/commit.ts";
 import type { Link } from "./southbound/link.ts";
 import type { Scan } from "./southbound/scan.ts";
+import { supportBundle } from "./support-bundle.ts";
 import { LogLines } from "./system/log-lines.ts";
 import { programVersion } from "./version.ts";
+import { CommitViews } from "./views/commits.ts";
 import { ConfigViews } from "./views/config.ts";
 import { LiveTags } from "./views/live.ts";
 import { Rates } from "./views/rates.ts";
@@ -31,18 +39,24 @@ import { GatewayViews } from "./views/source.ts";
 import { Wizard } from "./views/wizard.ts";
 
 /** Sessions of people: without a request, and in any case. */
-const SESSION = { idleMs: 15 * 60_000, absoluteMs: 12 * 3_600_000 };
+export const SESSION = { idleMs: 15 * 60_000, absoluteMs: 12 * 3_600_000 };
 
 export interface FrontParts {
   readonly config: LoadedConfig;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics: Metrics;
   readonly metricsText: () => Promise<string>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The last lines of the log, for who looks by the API; none where absent. */
   readonly logs?: LogLines;
+  readonly nodeVersion?: string | undefined;
   /** Tells whoever sits at the terminal. */
   readonly announce?: (text: string) => void;
+  /** Who is logged in already; nobody where absent. */
+  readonly sessions?: Sessions;
+  /** Where the configuration can be replaced; absent where it cannot. */
+  readonly commits?: CommitDesk;
   readonly audit: AuditJournal;
   readonly queue: LevelQueue;
   readonly recorder: Recorder;
@@ -67,6 +81,8 @@ export class Front {
   readonly #access: Access;
   readonly #wizard: Wizard;
   readonly #http: HttpServer;
+  /** The bundle that is being made. */
+  #support: Promise<SupportFile> | undefined;
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
@@ -89,10 +105,19 @@ export class Front {
           void audit.record({ actor: "command line", action: "accounts.changed", outcome: "ok", detail });
       },
     });
-    this.#access = new Access({ accounts: this.#accounts, audit, now: () => performance.now(), times: SESSION });
-    const desk = new Errands(config.links, parts.links, log, { by: (user) => `${user} by the API` });
+    this.#access = new Access({
+      accounts: this.#accounts,
+      audit,
+      now: () => performance.now(),
+      times: SESSION,
+      ...(parts.sessions && { sessions: parts.sessions }),
+      metrics: parts.metrics,
+    });
+    const desk = new Errands(config, parts.links, log, { by: (user) => `${user} by the API` });
     this.#wizard = new Wizard({
-      links: config.links,
+      get links() {
+        return config.links;
+      },
       desk,
       tools: lineTools(),
       ownPorts: () => [this.#http.port, ...config.broker.listeners.map(({ port }) => port)],
@@ -101,6 +126,7 @@ export class Front {
       options: config.http,
       folder: config.folder,
       log,
+      metrics: parts.metrics,
       metricsText: parts.metricsText,
       health: parts.health,
       ready: parts.ready,
@@ -129,9 +155,37 @@ export class Front {
     await this.#wizard.stop();
   }
 
+  /** The configuration is another. Never rejects. */
+  async follow(): Promise<void> {
+    this.#live.follow(this.#parts.config.links.flatMap((link) => link.devices));
+    await this.#configs.start();
+  }
+
   /** The newest samples. */
   take(scan: Scan): void {
     this.#live.take(scan);
+  }
+
+  /** A support bundle. Those who ask while one is being made get that one: each takes some memory. */
+  support(): Promise<SupportFile> {
+    const { config, env, nodeVersion, queue, status, plan, metricsText, logs } = this.#parts;
+    this.#support ??= supportBundle({
+      gatewayId: config.gateway.id,
+      dataDir: config.gateway.dataDir,
+      config: { path: this.#configs.path, folder: config.folder },
+      env,
+      nodeVersion,
+      queueStats: () => queue.inspector().stats(),
+      live: { status, plan, metricsText, logs },
+    }).finally(() => {
+      this.#support = undefined;
+    });
+    return this.#support;
+  }
+
+  /** Tags of a device without a good value. */
+  badTags(device: string): number {
+    return this.#live.bad(device);
   }
 
   /** Where it can be opened. */
@@ -205,7 +259,9 @@ export class Front {
         ...plantRoutes(source, audit),
         ...dataRoutes(source),
         ...configRoutes(source, audit),
+        ...commitRoutes(new CommitViews(this.#configs, this.#parts.commits)),
         ...eventRoutes(source, access),
+        ...supportRoutes(() => this.support(), audit),
       ],
       access,
       audit,

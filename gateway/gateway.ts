@@ -1,53 +1,50 @@
 import { Buffer } from "node:buffer";
-import { readFileSync } from "node:fs";
-import { destination, pino } from "pino";
+import type { Sessions } from "./accounts/sessions.ts";
 import { AuditJournal } from "./audit/journal.ts";
 import { AuditWatch } from "./audit/watch.ts";
-import { auditedWrite } from "./audited-write.ts";
 import type { LocalMessage } from "./broker/local-broker.ts";
 import { type Broker, makeBroker } from "./brokers.ts";
-import type { CliIo } from "./cli/io.ts";
-import { type Runnable, runRun } from "./cli/run.ts";
-import { Commands } from "./commands/commands.ts";
-import type { Target } from "./commands/target.ts";
-import { Triggers } from "./commands/triggers.ts";
-import { type LoadedConfig, loadConfig } from "./config/load.ts";
+import type { Runnable } from "./cli/run.ts";
+import { LiveConfig } from "./config/live.ts";
+import type { LoadedConfig, LoadedLink } from "./config/types.ts";
+import type { Auditor } from "./core/audit.ts";
 import type { Clock } from "./core/clock.ts";
-import { messageOf } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
-import { selectorOf } from "./core/selector.ts";
 import type { Worker } from "./core/work.ts";
+import { CurrentCommands } from "./current-commands.ts";
 import { Errands } from "./errands.ts";
 import { Front } from "./front.ts";
 import { ControlServer } from "./http/control.ts";
+import type { ReloadSource } from "./http/control-reload.ts";
 import type { Health } from "./http/server.ts";
 import { Intake } from "./intake.ts";
 import { isQueued } from "./is-queued.ts";
+import { Lines } from "./lines.ts";
+import { LocalTopics } from "./local-topics.ts";
 import { storedLine } from "./northbound/encoders/stored.ts";
 import { samplesBody } from "./northbound/encoders/values.ts";
 import { planReport } from "./plan-report.ts";
 import { Newest, plantOf } from "./plant.ts";
 import { LevelQueue } from "./queue/level-queue.ts";
-import { Recorder } from "./recorder/recorder.ts";
+import { type RecordedLink, Recorder } from "./recorder/recorder.ts";
+import type { CommitDesk } from "./reload/commit.ts";
+import type { Life } from "./reload/desk.ts";
+import type { LivePlan } from "./reload/plan.ts";
 import { settleAfter } from "./settle-after.ts";
 import { Link } from "./southbound/link.ts";
 import type { Scan } from "./southbound/scan.ts";
-import { SystemClock } from "./system/clock.ts";
-import { isJournal, withPriority } from "./system/journal-lines.ts";
+import { StartedParts } from "./started-parts.ts";
 import { LearntFiles } from "./system/learnt-files.ts";
-import { LogLines } from "./system/log-lines.ts";
-import { Progress } from "./system/progress.ts";
-import { PromMetrics } from "./system/prom-metrics.ts";
-import { SdNotify, stuckLimitMs } from "./system/sd-notify.ts";
-import { RunningUplink, selectionOf } from "./uplinks.ts";
+import type { LogLines } from "./system/log-lines.ts";
+import { machineId } from "./system/machine-id.ts";
+import { Tracing } from "./tracing/tracing.ts";
+import { RunningUplink } from "./uplinks.ts";
+import { Upstreams } from "./upstreams.ts";
 import { programVersion } from "./version.ts";
+import { Vitals } from "./vitals/vitals.ts";
 
-/** The program stops within 10 s, whatever a part does. */
-const STOP_MS = 9_000;
-const LISTEN_AGAIN_MS = 10_000;
-
-interface Parts {
+export interface GatewayParts {
   readonly config: LoadedConfig;
   readonly clock: Clock;
   readonly log: Logger;
@@ -56,69 +53,95 @@ interface Parts {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The last lines of the log, for who looks by the API; none where absent. */
   readonly logs?: LogLines;
+  readonly nodeVersion?: string | undefined;
   /** Tells whoever sits at the terminal. */
   readonly announce?: (text: string) => void;
-}
-
-interface Started {
-  readonly name: string;
-  readonly stop: () => Promise<void>;
+  /** Where the configuration can be applied anew; absent where it cannot. */
+  readonly reloads?: ReloadSource;
+  /** Where it can be replaced, on probation. */
+  readonly commits?: CommitDesk;
+  /** Who is logged in; outlives a life of the gateway. */
+  readonly sessions?: Sessions;
 }
 
 /**
  * The composition root: makes every part from the configuration and holds the order. Start: queue, forwarders, broker,
  * links; stop in reverse, so that nothing produces what nobody takes any more.
  */
-export class Gateway implements Runnable {
+export class Gateway implements Runnable, Life {
   readonly failed: Promise<Error>;
-  readonly #parts: Parts;
+  readonly #parts: GatewayParts;
+  readonly #config: LiveConfig;
   readonly #queue: LevelQueue;
   readonly #broker: Broker;
-  readonly #uplinks: readonly RunningUplink[];
+  readonly #upstreams: Upstreams;
   readonly #newest = new Newest();
-  readonly #links: readonly Link[];
-  readonly #commands: Commands;
-  readonly #triggers: Triggers;
+  readonly #lines: Lines;
+  readonly #commands: CurrentCommands;
   readonly #learnt: LearntFiles;
   readonly #recorder: Recorder;
   readonly #audit: AuditJournal;
   readonly #watch: AuditWatch;
   readonly #front: Front;
   readonly #control: ControlServer;
-  readonly #started: Started[] = [];
+  readonly #vitals: Vitals;
+  readonly #tracing: Tracing;
+  readonly #topics: LocalTopics;
+  readonly #started: StartedParts;
   #stopped: Promise<void> | undefined;
   #up = false;
   #fail: (error: Error) => void = () => {};
   /** Commands and broker are there: what comes down can go somewhere. */
   #down: () => void = () => {};
 
-  constructor(parts: Parts) {
+  constructor(given: GatewayParts) {
+    const config = new LiveConfig(given.config);
+    const parts = { ...given, config };
     this.#parts = parts;
+    this.#config = config;
     this.failed = new Promise((resolve_) => {
       this.#fail = resolve_;
     });
-    const { config, clock, log, metrics } = parts;
+    const { clock, log, metrics } = parts;
+    const { dataDir, id: gatewayId } = config.gateway;
+    this.#started = new StartedParts(log);
+    this.#tracing = new Tracing({
+      options: config.telemetry,
+      syncAlways: config.queue.sync === "always",
+      origin: { gatewayId, version: programVersion() },
+      clock,
+      log: log.child({ part: "tracing" }),
+      metrics,
+    });
+    const { tracer } = this.#tracing;
     this.#queue = new LevelQueue({
-      dataDir: config.gateway.dataDir,
+      dataDir,
       options: config.queue,
       clock,
       log: log.child({ part: "queue" }),
       metrics,
       machineId: machineId(),
       onFatal: (error) => this.#fail(error),
+      onFsync: tracer && ((stream, seconds) => tracer.fsynced(stream, seconds)),
     });
-    this.#audit = new AuditJournal({
-      dataDir: config.gateway.dataDir,
-      clock,
-      log: log.child({ part: "audit" }),
+    this.#audit = new AuditJournal({ dataDir, clock, log: log.child({ part: "audit" }), metrics });
+    this.#watch = new AuditWatch({ audit: this.#audit, clock, stats: () => this.#queue.stats() });
+    const intake = new Intake({
+      queue: tracer?.appending(this.#queue) ?? this.#queue,
+      log: log.child({ part: "intake" }),
       metrics,
     });
-    this.#watch = new AuditWatch({ audit: this.#audit, clock, stats: () => this.#queue.stats() });
-    this.#commands = this.#commandsOf(parts);
-    this.#triggers = new Triggers({
-      recipes: config.recipes,
-      begin: (recipe) => this.#commands.trigger(recipe),
-      log: log.child({ part: "recipes" }),
+    this.#lines = new Lines((loaded) => this.#link(loaded, intake));
+    this.#commands = new CurrentCommands({
+      config,
+      lines: this.#lines,
+      audit: this.#audit,
+      queue: this.#queue,
+      isQueued: (topic, body, seq) => isQueued(this.#queue.inspector(), topic, body, seq),
+      publish: (topic, payload, correlation) => this.#broker.publishLive(topic, payload, correlation),
+      clock,
+      log: log.child({ part: "commands" }),
+      metrics,
     });
     let settled = 0;
     this.#broker = makeBroker({
@@ -126,6 +149,17 @@ export class Gateway implements Runnable {
       queue: this.#queue,
       commands: this.#commands,
       progress: () => settled,
+      audit: this.#audit,
+      about: () => this.#topics.about(),
+    });
+    this.#topics = new LocalTopics({
+      ...parts,
+      gatewayId: gatewayId,
+      version: programVersion(),
+      broker: this.#broker,
+      health: () => this.health(),
+      external: config.broker.external !== undefined,
+      sysMs: config.broker.sys,
     });
     const started = new Promise<void>((resolve_) => {
       this.#down = resolve_;
@@ -143,36 +177,44 @@ export class Gateway implements Runnable {
       },
     );
     const plant = plantOf(config, this.#newest, {
-      link: (index) => this.#links[index],
+      link: (name) => this.#lines.get(name),
       command: (message) => this.#commands.take(message),
     });
-    this.#uplinks = config.uplinks.map(
-      (uplink) => new RunningUplink(uplink, { ...parts, queue: delivering, down, plant: plant(uplink) }),
+    this.#upstreams = new Upstreams(
+      this.#queue,
+      (uplink) => new RunningUplink(uplink, { ...parts, queue: delivering, down, plant: plant(uplink), tracer }),
     );
-    this.#learnt = new LearntFiles(config.gateway.dataDir, clock, log.child({ part: "learnt" }));
+    this.#learnt = new LearntFiles(dataDir, clock, log.child({ part: "learnt" }));
     this.#recorder = new Recorder({
-      dataDir: config.gateway.dataDir,
-      gatewayId: config.gateway.id,
+      dataDir,
+      gatewayId,
       version: programVersion(),
       clock,
       log: log.child({ part: "recorder" }),
       minFree: config.queue.minFree,
-      links: config.links.map(({ name, driver, options, devices, recorder }) => ({
-        name,
-        driver: driver.name,
-        options: recorder,
-        capture: driver.recording?.capture(options, devices),
-      })),
+      links: config.links.map(recordedLink),
     });
-    const intake = new Intake({ queue: this.#queue, log: log.child({ part: "intake" }), metrics });
-    this.#links = config.links.map((link) => this.#link(link, intake));
+    this.#vitals = new Vitals({
+      ...parts,
+      gatewayId,
+      version: programVersion(),
+      dataDir,
+      links: () => this.#lines.all.map((link) => link.status()),
+      uplinks: () => this.#upstreams.status(),
+      queue: () => this.#queue.stats(),
+      broker: () => this.#broker.status(),
+      badTags: (device) => this.#front.badTags(device),
+      health: () => this.health(),
+      ready: () => this.#ready(),
+    });
     this.#front = new Front({
       ...parts,
+      metricsText: () => this.#vitals.text(),
       audit: this.#audit,
       queue: this.#queue,
       recorder: this.#recorder,
-      links: () => this.#links,
-      uplinks: () => this.#uplinks.map((uplink) => uplink.status()),
+      links: () => this.#lines.all,
+      uplinks: () => this.#upstreams.status(),
       broker: () => this.#broker.status(),
       settled: () => settled,
       health: () => this.health(),
@@ -181,58 +223,82 @@ export class Gateway implements Runnable {
       plan: () => this.plan(),
     });
     this.#control = new ControlServer({
-      dataDir: config.gateway.dataDir,
-      gatewayId: config.gateway.id,
+      dataDir,
+      gatewayId,
       inspector: () => this.#queue.inspector(),
-      encode: (entry) => storedLine(entry, config.gateway.id),
+      encode: (entry) => storedLine(entry, gatewayId),
       recorder: this.#recorder,
       status: () => this.status(),
       plan: () => this.plan(),
+      support: () => this.#front.support(),
       log: log.child({ part: "control" }),
-      errands: new Errands(config.links, () => this.#links, log.child({ part: "errands" }), { audit: this.#audit }),
+      errands: new Errands(config, () => this.#lines.all, log.child({ part: "errands" }), { audit: this.#audit }),
+      ...(parts.reloads === undefined ? {} : { reloads: parts.reloads }),
     });
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { config } = this.#parts;
+    const config = this.#config;
+    const started = this.#started;
+    this.#tracing.start();
+    started.began("tracing", () => this.#tracing.stop());
     await this.#queue.start();
-    this.#began("queue", () => this.#queue.close());
+    started.began("queue", () => this.#queue.close());
     // The folder is locked by now: nobody else writes there.
     await this.#audit.start();
-    this.#began("audit", () => this.#watch.stop().then(() => this.#audit.stop()));
+    started.began("audit", () => this.#watch.stop().then(() => this.#audit.stop()));
     await this.#watch.start(config.file, await this.#front.describe());
-    for (const uplink of config.uplinks) {
-      const { name, from, required, maxBacklog } = uplink.shared;
-      await this.#queue.open(name, {
-        selector: selectorOf(selectionOf(uplink, config)),
-        from,
-        required,
-        maxBacklog: { bytes: maxBacklog.bytes, ageMs: maxBacklog.age },
-        retainMs: maxBacklog.retain,
-      });
-    }
+    await this.#upstreams.enrol(config);
     signal.throwIfAborted();
-    await this.#listen("control", this.#control);
+    await started.listen("control", this.#control);
     await this.#commands.load();
-    for (const [index, uplink] of this.#uplinks.entries()) {
-      await uplink.start();
-      this.#began(`uplink ${config.uplinks[index]?.name}`, () => uplink.stop());
-    }
+    started.began("uplinks", () => this.#upstreams.stop());
+    await this.#upstreams.start(config);
     await this.#commands.start();
-    await this.#listen("broker", this.#broker);
+    await started.listen("broker", this.#broker);
+    this.#topics.start();
+    started.began("topics", () => this.#topics.stop());
     signal.throwIfAborted();
-    await this.#listen("http", this.#front);
+    await started.listen("http", this.#front);
     await this.#learnt.start();
-    this.#began("learnt", () => this.#learnt.stop());
-    this.#began("recorder", () => this.#recorder.stop());
-    for (const [index, link] of this.#links.entries()) {
-      await link.start();
-      this.#began(`link ${config.links[index]?.name}`, () => link.stop());
-    }
+    started.began("learnt", () => this.#learnt.stop());
+    started.began("recorder", () => this.#recorder.stop());
+    started.began("links", () => this.#lines.stop());
+    await this.#lines.start(config.links);
     // What is on the wire is answered before the links go.
-    this.#began("commands", () => this.#commands.stop());
+    started.began("commands", () => this.#commands.stop());
     this.#down();
     this.#up = true;
+  }
+
+  /** As `Life.follow`. What is not in the plan is not touched: no scan is missed there, no connection is cut. */
+  async follow(next: LoadedConfig, { links, uplinks, commands, users }: LivePlan): Promise<void> {
+    this.#config.replace(next);
+    this.#vitals.loaded();
+    if (commands) await this.#commands.follow();
+    await this.#lines.end(links);
+    this.#recorder.follow(next.links.map(recordedLink), links.stop);
+    await this.#front.follow();
+    await this.#upstreams.end(uplinks);
+    await this.#upstreams.begin(next, uplinks.start);
+    if (users) this.#broker.setUsers?.(next.broker.users);
+    await this.#lines.begin(next.links, links.start);
+  }
+
+  get trail(): Auditor {
+    return this.#audit;
+  }
+
+  condition(): ReadonlyMap<string, boolean> {
+    const links = this.#lines.all.flatMap((line) => {
+      const { name, state, devices } = line.status();
+      const units = devices.map((device) => [`device ${device.name}`, device.state === "online"] as const);
+      return [[`link ${name}`, state === "connected"] as const, ...units];
+    });
+    const uplinks = this.#upstreams
+      .status()
+      .map(({ name, state }) => [`uplink ${name}`, state === "connected"] as const);
+    return new Map([...links, ...uplinks]);
   }
 
   #ready(): Health {
@@ -240,7 +306,6 @@ export class Gateway implements Runnable {
     return { ok: ok && this.#up, reasons: this.#up ? reasons : ["still starting", ...reasons] };
   }
 
-  /** Parts of one kind stop together; the kinds in reverse order of the start. */
   stop(): Promise<void> {
     this.#stopped ??= this.#stop();
     return this.#stopped;
@@ -248,83 +313,11 @@ export class Gateway implements Runnable {
 
   async #stop(): Promise<void> {
     // One that was never begun still lets what is delivered leave the queue.
-    if (!this.#started.some(({ name }) => name === "commands")) await this.#commands.stop();
-    const kinds: { kind: string; parts: Started[] }[] = [];
-    for (const part of this.#started.splice(0).reverse()) {
-      const kind = part.name.split(" ")[0] ?? "";
-      if (kinds.at(-1)?.kind === kind) kinds.at(-1)?.parts.push(part);
-      else kinds.push({ kind, parts: [part] });
-    }
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<"late">((resolve_) => {
-      timer = setTimeout(() => resolve_("late"), STOP_MS);
-    });
-    for (const { kind, parts } of kinds) {
-      const done = Promise.all(parts.map(({ stop }) => stop()));
-      if ((await Promise.race([done, late])) === "late") {
-        this.#parts.log.error({ part: kind }, "a part did not stop in time");
-        break;
-      }
-    }
-    clearTimeout(timer);
+    if (!this.#started.has("commands")) await this.#commands.stop();
+    await this.#started.stop();
   }
 
-  /**
-   * Starts a part that listens. A port that is taken, after a power cut by whoever was quicker, must not keep the lines
-   * from being polled: it is told as an error, and tried again until it is free.
-   */
-  async #listen(name: string, part: { start(): Promise<void>; stop(): Promise<void> }): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const { log } = this.#parts;
-    const attempt = async (first: boolean): Promise<void> => {
-      try {
-        await part.start();
-        if (!first) log.info({ part: name }, "listens now");
-      } catch (error) {
-        if (first)
-          log.error({ part: name, error: messageOf(error), retryMs: LISTEN_AGAIN_MS }, "cannot listen; trying again");
-        timer = setTimeout(() => void attempt(false), LISTEN_AGAIN_MS);
-      }
-    };
-    await attempt(true);
-    this.#began(name, async () => {
-      clearTimeout(timer);
-      await part.stop();
-    });
-  }
-
-  #began(name: string, stop: () => Promise<void>): void {
-    this.#started.push({ name, stop });
-  }
-
-  #commandsOf({ config, clock, log, metrics }: Parts): Commands {
-    const targets = config.links.flatMap(({ driver, devices }, index) =>
-      devices.map((device): Target => {
-        const link = () => this.#links[index] ?? fail(`no link ${index}`);
-        return {
-          device,
-          limits: (tag) => driver.writable?.(tag.options),
-          write: (writes, signal) =>
-            auditedWrite(this.#audit, device.name, writes, () => link().write(device.name, writes, signal)),
-          read: (tags, signal) => link().read(device.name, tags, signal),
-        };
-      }),
-    );
-    return new Commands({
-      options: config.commands,
-      dataDir: config.gateway.dataDir,
-      targets,
-      recipes: config.recipes,
-      queue: this.#queue,
-      isQueued: (topic, body, seq) => isQueued(this.#queue.inspector(), topic, body, seq),
-      publish: (topic, payload, correlation) => this.#broker.publishLive(topic, payload, correlation),
-      clock,
-      log: log.child({ part: "commands" }),
-      metrics,
-    });
-  }
-
-  #link({ name, driver, options, devices }: LoadedConfig["links"][number], intake: Intake): Link {
+  #link({ name, driver, options, devices }: LoadedLink, intake: Intake): Link {
     const { clock, metrics } = this.#parts;
     const log = this.#parts.log.child({ link: name });
     const tap = this.#recorder.tap(name);
@@ -338,8 +331,9 @@ export class Gateway implements Runnable {
       log,
       metrics,
       emit: (scan) => {
+        this.#tracing.tracer?.seen(scan);
         void intake.take(scan);
-        this.#triggers.see(scan.device.name, scan.samples);
+        this.#commands.see(scan.device.name, scan.samples);
         this.#local(scan);
       },
     });
@@ -355,7 +349,7 @@ export class Gateway implements Runnable {
 
   /** Who has work, and may be stuck in it. */
   workers(): readonly Worker[] {
-    return [...this.#queue.workers, ...this.#uplinks.map(({ worker }) => worker), ...this.#links];
+    return [...this.#queue.workers, ...this.#upstreams.workers, ...this.#lines.all];
   }
 
   health(): Health {
@@ -373,9 +367,9 @@ export class Gateway implements Runnable {
       now: clock.now().wallMs,
       clock: clock.now().clock,
       health: this.health(),
-      links: this.#links.map((link) => link.status()),
+      links: this.#lines.all.map((link) => link.status()),
       queue: this.#queue.stats(),
-      uplinks: this.#uplinks.map((uplink) => uplink.status()),
+      uplinks: this.#upstreams.status(),
       broker: this.#broker.status(),
     };
   }
@@ -383,8 +377,8 @@ export class Gateway implements Runnable {
   /** What each run of each scan group asks for at present: with all that was learnt. For the API and `millrace requests`. */
   plan(): Record<string, unknown> {
     const { config, clock } = this.#parts;
-    const links = config.links.flatMap((loaded, index) => {
-      const link = this.#links[index];
+    const links = config.links.flatMap((loaded) => {
+      const link = this.#lines.get(loaded.name);
       return link ? [planReport(loaded, link)] : [];
     });
     return { gateway: config.gateway.id, now: clock.now().wallMs, links };
@@ -403,56 +397,7 @@ export class Gateway implements Runnable {
   }
 }
 
-function fail(message: string): never {
-  throw new Error(message);
-}
-
-/** Tells one machine from its clone: a copied card must not continue the ids of the first. */
-function machineId(): string {
-  try {
-    return readFileSync("/etc/machine-id", "utf8").trim();
-  } catch {
-    return "";
-  }
-}
-
-/** `millrace run`, with everything it is made of. */
-export function runCommand(args: string[], io: CliIo): Promise<number> {
-  const metrics = new PromMetrics();
-  let current: Gateway | undefined;
-  const logs = new LogLines();
-  return runRun(args, io, {
-    load: (file) => loadConfig(file, { env: io.env, cwd: io.cwd }),
-    logger: (level) => {
-      const out = destination({ fd: 1, sync: true });
-      const form = isJournal(io.env, 1) ? withPriority : (line: string) => line;
-      const both = {
-        write: (line: string) => {
-          out.write(form(line));
-          logs.write(line);
-        },
-      };
-      return pino({ level, base: null, formatters: { level: (label) => ({ level: label }) } }, both);
-    },
-    gateway: (config, log) => {
-      metrics.collectProcess();
-      current = new Gateway({
-        config,
-        clock: new SystemClock(),
-        log,
-        metrics,
-        metricsText: () => metrics.text(),
-        env: io.env,
-        logs,
-        ...(io.errTty ? { announce: (text: string) => io.err(text) } : {}),
-      });
-      return current;
-    },
-    supervisor: (log) => {
-      const workers = () => current?.workers() ?? [];
-      const progress = new Progress({ workers, limitMs: stuckLimitMs(io.env), log, metrics });
-      const healthy = () => current?.health().ok ?? false;
-      return new SdNotify({ env: io.env, healthy, stuck: () => progress.look(), monoMs: io.monotonicMs, log });
-    },
-  });
+/** What the recorder has to know of a link. */
+function recordedLink({ name, driver, options, devices, recorder }: LoadedLink): RecordedLink {
+  return { name, driver: driver.name, options: recorder, capture: driver.recording?.capture(options, devices) };
 }

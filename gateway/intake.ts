@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { messageOf, QueueFullError } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
 import type { Counter, Metrics } from "./core/metrics.ts";
@@ -17,7 +18,7 @@ export class Intake {
   readonly #log: Logger;
   readonly #dropped: Counter;
   readonly #records: Counter;
-  readonly #sources = new Map<string, Source>();
+  readonly #sources = new Map<string, { tags: Scan["tags"]; readonly source: Source }>();
   #waiting = 0;
   #droppedInRow = 0;
 
@@ -79,15 +80,21 @@ export class Intake {
   #source(scan: Scan): Source {
     const key = `${scan.device.name}\n${scan.group}`;
     const known = this.#sources.get(key);
-    if (known) return known;
-    const source: Source = {
-      link: scan.device.link,
-      device: scan.device.name,
-      group: scan.group,
-      topic: scan.device.topic,
-      tags: scan.tags.map(({ name, type, unit }) => ({ name, type, ...(unit === undefined ? {} : { unit }) })),
-    };
-    this.#sources.set(key, source);
-    return source;
+    if (known?.tags === scan.tags) return known.source;
+    const source = sourceOf(scan);
+    // After a reload a device of the same name may have other tags, or another topic.
+    const same = known !== undefined && isDeepStrictEqual(known.source, source);
+    this.#sources.set(key, { tags: scan.tags, source: same ? known.source : source });
+    return same ? known.source : source;
   }
+}
+
+function sourceOf({ device, group, tags }: Scan): Source {
+  return {
+    link: device.link,
+    device: device.name,
+    group,
+    topic: device.topic,
+    tags: tags.map(({ name, type, unit }) => ({ name, type, ...(unit === undefined ? {} : { unit }) })),
+  };
 }

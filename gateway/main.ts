@@ -12,7 +12,7 @@ interface Command {
 
 /** Each command is loaded when it is called: `millrace verify` on a server needs no serial port driver. */
 const commands: Readonly<Record<string, Command>> = {
-  run: { summary: "run the gateway", run: async (args, io) => (await import("./gateway.ts")).runCommand(args, io) },
+  run: { summary: "run the gateway", run: async (args, io) => (await import("./run-command.ts")).runCommand(args, io) },
   check: {
     summary: "check a configuration; show the request plan and how long the buffer lasts",
     run: async (args, io) => {
@@ -27,6 +27,10 @@ const commands: Readonly<Record<string, Command>> = {
   status: {
     summary: "show what a running gateway is doing",
     run: async (args, io) => (await import("./cli/status.ts")).runStatus(args, io),
+  },
+  reload: {
+    summary: "apply the changed configuration to a running gateway, and say what restarts",
+    run: async (args, io) => (await import("./cli/reload.ts")).runReload(args, io),
   },
   plan: {
     summary: "capacity on paper: rates, bus load, buffer, outage, drain and card life",
@@ -79,6 +83,11 @@ const commands: Readonly<Record<string, Command>> = {
     summary: "look into the queue, export it, back it up, restore it",
     run: async (args, io) =>
       (await import("./cli/queue.ts")).runQueue(args, io, (await import("./queue-tools.ts")).queueTools),
+  },
+  support: {
+    summary: "a support bundle: what somebody elsewhere needs to help, without secrets",
+    run: async (args, io) =>
+      (await import("./cli/support.ts")).runSupport(args, io, (await import("./support-tools.ts")).supportTools),
   },
   learnt: {
     summary: "show, export or reset what was learnt about devices",
@@ -150,6 +159,10 @@ function terminal(): CliIo {
     controller.abort(new DOMException("stopped by a signal", "AbortError"));
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stop);
+  const onHangup = (listener: () => void): void => {
+    process.off("SIGHUP", stop);
+    process.on("SIGHUP", listener);
+  };
   // A reader that went away (`| head`) is no reason to crash.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   return {
@@ -166,8 +179,10 @@ function terminal(): CliIo {
     tty: process.stdout.isTTY === true,
     columns: process.stdout.columns ?? 80,
     signal: controller.signal,
+    ...(process.stdout.isTTY === true ? {} : { onHangup }),
     env: process.env,
     execPath: process.execPath,
+    nodeVersion: process.version,
     argv1: fileURLToPath(import.meta.url),
     cwd: process.cwd(),
     monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,

@@ -26,27 +26,28 @@ export class Newest {
 }
 
 export interface PlantParts {
-  readonly link: (index: number) => Link | undefined;
+  readonly link: (name: string) => Link | undefined;
   readonly command: (message: CommandMessage) => Promise<void>;
 }
 
-/** The plant as each uplink sees it: the devices that it selects. */
+/** The plant as each uplink sees it: the devices that it selects, as the configuration has them when it starts. */
 export function plantOf(
-  { links, commands }: Pick<LoadedConfig, "links" | "commands">,
+  config: Pick<LoadedConfig, "links" | "commands">,
   newest: Newest,
   parts: PlantParts,
 ): (uplink: LoadedUplink) => Plant {
   const answers = (name: string) => {
-    const status = parts.link(links.findIndex(({ devices }) => devices.some((one) => one.name === name)))?.status();
+    const loaded = config.links.find(({ devices }) => devices.some((one) => one.name === name));
+    const status = loaded && parts.link(loaded.name)?.status();
     if (status === undefined) return true;
     const device = status.devices.find((one) => one.name === name);
     return status.state !== "down" && status.state !== "failed" && device?.state !== "offline";
   };
   const command = (device: string, payload: Uint8Array, from: string) =>
-    parts.command({ topic: `${commands.topic}/${device}/write`, payload, retain: false, from });
+    parts.command({ topic: `${config.commands.topic}/${device}/write`, payload, retain: false, from });
   return ({ shared }) => {
     const selector = selectorOf(shared.select);
-    const devices = links
+    const devices = config.links
       .flatMap((link) => link.devices)
       .filter(({ topic }) => selector.matches(topic))
       .map(({ name, tags, derived = [] }): PlantDevice => ({ name, tags: [...tags, ...derived] }));

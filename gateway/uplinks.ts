@@ -7,6 +7,7 @@ import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
 import type { Plant } from "./core/plant.ts";
 import type { Queue } from "./core/queue.ts";
+import type { WayTracer } from "./core/trace.ts";
 import type { Uplink, UplinkPolicy } from "./core/uplink.ts";
 import type { Worker } from "./core/work.ts";
 import { type DownlinkParts, RunningDownlink } from "./downlink.ts";
@@ -28,6 +29,8 @@ export interface UplinkParts {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Where goes what comes down. */
   readonly down: Pick<DownlinkParts, "commands" | "publish" | "started">;
+  /** Follows records on their way; nobody does where it is absent. */
+  readonly tracer?: WayTracer | undefined;
   /** The plant as this uplink sees it. */
   readonly plant?: Plant;
 }
@@ -87,6 +90,7 @@ export class RunningUplink {
       log,
       metrics,
       deadLetters: this.#deadLetters,
+      tracer: parts.tracer,
       options: {
         order: shared.order,
         maxRate: { ...policy.maxRate, ...shared.maxRate },

@@ -26,7 +26,7 @@ import { licenceTexts } from "./licences.mjs";
 import { architectures, build, epochOf, here, installModules, pruneModules, root, versionOf, walk } from "./tree.mjs";
 
 const PROGRAM = "usr/lib/millrace";
-const PARTS = ["dist", "schema", "examples", "profiles", "package.json"];
+const PARTS = ["dist", "schema", "examples", "profiles", "monitoring", "package.json"];
 
 const text = (name) => readFileSync(join(here, "deb", name), "utf8");
 const zip = (content) => gzipSync(content, { level: 9 });

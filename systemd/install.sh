@@ -54,7 +54,7 @@ else
   say "program to $target"
   rm -rf "$target.new" "$target.old"
   mkdir -p "$target.new"
-  for part in dist node_modules schema examples profiles systemd package.json README.md LICENSE CHANGELOG.md; do
+  for part in dist node_modules schema examples profiles monitoring systemd package.json README.md LICENSE CHANGELOG.md; do
     if [ -e "$source/$part" ]; then cp -a "$source/$part" "$target.new/"; fi
   done
   chown -R root:root "$target.new"

@@ -66,6 +66,20 @@ describe("intake", () => {
     expect(taken[0]?.taken).toEqual({ wallMs: 5000, monoMs: 100, clock: "synced" });
   });
 
+  it("makes another source where a reload gave a device of the same name other tags", async () => {
+    const taken: NewRecord[] = [];
+    const { intake } = queueOf((_, records) => {
+      taken.push(...records);
+      return Promise.resolve();
+    });
+    await intake.take(scan(1));
+    await intake.take({ ...scan(2), tags: [tag, { ...tag, name: "u" }] });
+    await intake.take(scan(3));
+    const tagsOf = ({ content }: NewRecord) =>
+      content.kind === "samples" ? content.source.tags.map(({ name }) => name) : [];
+    expect(taken.map(tagsOf)).toEqual([["t"], ["t", "u"], ["t"]]);
+  });
+
   it("tells who waits for it when it is on disk; one that is not is refused, and no loss", async () => {
     const answers: (Error | undefined)[] = [];
     const stored = (error?: Error) => void answers.push(error);

@@ -33,6 +33,15 @@ export class Lockout {
     return Math.max(0, untilMs - this.#now());
   }
 
+  /** Where a user is locked out at present, and for how many milliseconds yet. */
+  locksOf(user: string): { readonly address: string; readonly forMs: number }[] {
+    const now = this.#now();
+    const ending = ` ${user.toLowerCase()}`;
+    return [...this.#failures]
+      .filter(([key, { lockedUntilMs }]) => lockedUntilMs > now && key.endsWith(ending))
+      .map(([key, { lockedUntilMs }]) => ({ address: key.slice(0, -ending.length), forMs: lockedUntilMs - now }));
+  }
+
   /** A failed attempt. Gives the milliseconds it is locked for from now on, 0 while attempts are free. */
   failed(user: string, address: string): number {
     const pairMs = this.#count(pairOf(user, address), FREE);

@@ -11,7 +11,11 @@ export interface SessionTimes {
 }
 
 export interface Session {
+  /** What it is called where it is listed; gives no way in. */
+  readonly ref: string;
   readonly user: string;
+  /** Where it began. */
+  readonly address: string;
   readonly role: Role;
   /** What a change has to send along, in a header that no other page can set. */
   readonly csrf: string;
@@ -34,14 +38,26 @@ export class Sessions {
   }
 
   /** Gives the id for the cookie. */
-  begin(user: string, role: Role, password: string): { readonly id: string; readonly session: Session } {
+  begin(
+    { user, role, address }: { readonly user: string; readonly role: Role; readonly address: string },
+    password: string,
+  ): { readonly id: string; readonly session: Session } {
     const now = this.#now();
     for (const [key, session] of this.#sessions) if (this.#over(session)) this.#sessions.delete(key);
     const own = [...this.#sessions].filter(([, session]) => session.user === user);
     if (own.length >= MOST_PER_USER) this.#sessions.delete(own[0]?.[0] ?? "");
     if (this.#sessions.size >= MOST) this.#sessions.delete(this.#sessions.keys().next().value ?? "");
     const id = randomBytes(32).toString("base64url");
-    const session = { user, role, csrf: randomBytes(32).toString("base64url"), beganMs: now, usedMs: now, password };
+    const session = {
+      ref: randomBytes(9).toString("base64url"),
+      user,
+      role,
+      address,
+      csrf: randomBytes(32).toString("base64url"),
+      beganMs: now,
+      usedMs: now,
+      password,
+    };
     this.#sessions.set(hashOf(id), session);
     return { id, session };
   }
@@ -57,6 +73,20 @@ export class Sessions {
     }
     if (use) session.usedMs = this.#now();
     return session;
+  }
+
+  /** Those of a user, or of everybody, the oldest first. */
+  list(user?: string): readonly Session[] {
+    return [...this.#sessions.values()].filter(
+      (session) => (user === undefined || session.user === user) && !this.#over(session),
+    );
+  }
+
+  /** Ends one that `list` showed; false where the user has none of that name. */
+  endListed(user: string, ref: string): boolean {
+    for (const [key, session] of this.#sessions)
+      if (session.user === user && session.ref === ref) return this.#sessions.delete(key);
+    return false;
   }
 
   end(id: string): void {

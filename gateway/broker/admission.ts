@@ -1,8 +1,10 @@
+import type { Auditor } from "../core/audit.ts";
 import type { Logger } from "../core/log.ts";
 import type { Counter, Metrics } from "../core/metrics.ts";
 import type { BrokerOptions } from "../core/options/broker.ts";
 import type { GuardedConnection } from "./connection.ts";
 import type { LogThrottle } from "./log-throttle.ts";
+import { LoginTrail } from "./login-trail.ts";
 import { type Login, Logins } from "./logins.ts";
 import { isLoopback } from "./loopback.ts";
 import { type Connect, IDENTIFIER_REJECTED, NOT_AUTHORIZED, type Refusal } from "./refusal.ts";
@@ -19,6 +21,7 @@ export interface AdmissionParts {
   readonly log: Logger;
   readonly throttle: LogThrottle;
   readonly metrics: Metrics;
+  readonly audit: Auditor;
 }
 
 interface Present {
@@ -33,14 +36,16 @@ export class Admission {
   readonly #parts: AdmissionParts;
   readonly #users: Users;
   readonly #logins: Logins;
+  readonly #trail: LoginTrail;
   readonly #counter: Counter;
   readonly #present = new Map<string, Present>();
 
   constructor(parts: AdmissionParts) {
-    const { options, secret, monoMs, log, metrics } = parts;
+    const { options, secret, monoMs, log, metrics, audit } = parts;
     this.#parts = parts;
     this.#users = new Users(options.users, secret, options.anonymous);
     this.#logins = new Logins(this.#users, monoMs, log);
+    this.#trail = new LoginTrail(audit, monoMs);
     this.#counter = metrics.counter(
       "millrace_broker_logins_total",
       "CONNECTs of local clients, by what became of them.",
@@ -110,7 +115,7 @@ export class Admission {
     return undefined;
   }
 
-  /** Counts and logs what became of a CONNECT. */
+  /** Counts, logs and writes into the audit trail what became of a CONNECT. */
   tell(
     connection: GuardedConnection,
     clientId: string,
@@ -118,9 +123,13 @@ export class Admission {
     refusal: Refusal | undefined,
   ): void {
     this.#counter.inc({ result: refusal?.reason ?? "accepted" });
-    if (!refusal) return;
     const { address } = connection;
+    if (!refusal) {
+      this.#trail.accepted(connection.user, address);
+      return;
+    }
     const { reason, message } = refusal;
+    this.#trail.refused(username !== undefined && this.#users.has(username) ? username : undefined, address, reason);
     const shown = (text: string) => text.slice(0, 100);
     this.#parts.throttle.warn(
       `connect ${reason} ${address}`,
@@ -154,8 +163,9 @@ export class Admission {
   }
 
   /** Idempotent, never rejects. */
-  end(): Promise<void> {
-    return this.#logins.end();
+  async end(): Promise<void> {
+    await this.#logins.end();
+    await this.#trail.end();
   }
 
   get #topicLimits(): TopicLimits {

@@ -70,6 +70,8 @@ export interface ExternalBrokerParts<Status extends object> {
   /** Topics that the gateway itself publishes to. */
   readonly ownTopics: ReadonlySet<string>;
   readonly gatewayId: string;
+  /** What the gateway says of itself beside `online`. */
+  readonly about?: () => object;
   /** Where it is remembered what was subscribed to. */
   readonly notePath: string;
   readonly clock: Clock;
@@ -194,7 +196,7 @@ export class ExternalBroker<Status extends object> {
     return {
       filters: this.#filters,
       will: this.#statusMessage("offline", { reason: "connection lost" }),
-      birth: () => this.#statusMessage("online", this.#now()),
+      birth: () => this.#statusMessage("online", { ...this.#parts.about?.(), ...this.#now() }),
       farewell: () => this.#statusMessage("offline", this.#now()),
       onMessage: (message, version, stored) => this.#take(capture, message, version, stored),
       onLoose: (message, version) => this.#take(capture, message, version, () => {}),

@@ -56,6 +56,8 @@ export class Gate {
     this.#parts = parts;
     this.#doorman = new Doorman(limits.maxConnections, limits.maxConnectionsPerAddress);
     this.#cuts = metrics.counter("millrace_broker_cut_total", "Local connections refused or cut.", ["reason"]);
+    // Rows that begin with 1 are no increase to who watches.
+    for (const reason of ["connections", "address-connections"]) this.#cuts.inc({ reason }, 0);
     this.#throttled = metrics.counter(
       "millrace_broker_throttled_total",
       "Times a local client sent faster than it may and was read more slowly.",

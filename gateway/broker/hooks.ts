@@ -44,6 +44,8 @@ export interface HookParts {
   onDenied(what: "publish" | "subscribe" | "deliver" | "will"): void;
   /** While true, nothing new is taken and wills stay unsaid. */
   isStopping(): boolean;
+  /** A message is on its way to a client. */
+  onSent(payload: string | Uint8Array): void;
   /** A message was not sent to a client that does not read. */
   onSlow(clientId: string): void;
 }
@@ -227,11 +229,13 @@ export function brokerHooks(parts: HookParts): Hooks {
         keeper.deny(client, packet);
         return null;
       }
-      return keeper.forward(client, packet, {
+      const forwarded = keeper.forward(client, packet, {
         // One that waits for its socket would hold one of the broker's slots per message, and with them everybody else.
         isSlow: () => connectionOf(client)?.isSlow() === true,
         missed: () => parts.onSlow(client.id),
       });
+      if (forwarded) parts.onSent(forwarded.payload);
+      return forwarded;
     },
   };
 }

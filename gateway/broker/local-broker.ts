@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
 import { Aedes, type Client } from "aedes";
+import { type Auditor, noAudit } from "../core/audit.ts";
 import type { Clock } from "../core/clock.ts";
 import { ConfigError, messageOf, NotConnectedError, StorageError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
@@ -17,6 +18,7 @@ import { checkListeners, type ListenerAddress, Listeners } from "./listeners.ts"
 import { LogThrottle } from "./log-throttle.ts";
 import { type SessionStatus, Sessions } from "./sessions.ts";
 import { certificateTopic } from "./sparkplug-aware.ts";
+import { type Flow, Traffic } from "./traffic.ts";
 import type { SecretReader } from "./users.ts";
 
 export interface BrokerParts {
@@ -38,6 +40,8 @@ export interface BrokerParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Where logins are written down; nowhere when absent. */
+  readonly audit?: Auditor;
 }
 
 /** A message of the gateway itself, for local clients. */
@@ -63,6 +67,8 @@ export interface BrokerStatus extends SessionStatus {
   readonly refused: number;
   /** Connections refused or cut by the guard. */
   readonly cut: number;
+  /** Messages of clients, and to them. */
+  readonly traffic: { readonly received: Flow; readonly sent: Flow };
 }
 
 const MAX_LIVE = 1000;
@@ -92,12 +98,13 @@ export class LocalBroker {
   readonly #admission: Admission;
   readonly #drops: Counter;
   readonly #denied: Counter;
+  readonly #traffic: Traffic;
   #live = 0;
   #running: Running | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(parts: BrokerParts) {
-    const { options, log, metrics, clock } = parts;
+    const { options, log, metrics, clock, audit = noAudit } = parts;
     this.#parts = parts;
     this.#log = log;
     const monoMs = () => clock.now().monoMs;
@@ -105,7 +112,8 @@ export class LocalBroker {
     const { path = (file: string) => file, secret = noSecret } = parts;
     const around = { monoMs, log, throttle: this.#throttle, metrics };
     this.#gate = new Gate({ ...around, limits: options.limits, path });
-    this.#admission = new Admission({ ...around, options, secret });
+    this.#admission = new Admission({ ...around, options, secret, audit });
+    this.#traffic = new Traffic(metrics);
     this.#drops = metrics.counter("millrace_broker_dropped_total", "Local messages not delivered or not kept.", [
       "reason",
     ]);
@@ -236,6 +244,7 @@ export class LocalBroker {
       holding: running?.capture.holding ?? false,
       ...(running?.capture.counts ?? { captured: 0, shed: 0, refused: 0 }),
       cut: this.#gate.cuts,
+      traffic: this.#traffic.status(),
       ...(running?.sessions.status() ?? {
         sessions: 0,
         kept: { messages: 0, bytes: 0, dropped: 0 },
@@ -286,6 +295,7 @@ export class LocalBroker {
         limits,
         throttle: this.#throttle,
         onDenied: (what) => this.#denied.inc({ what }),
+        onSent: (payload) => this.#traffic.sent(payload),
         isStopping: () => this.#isStopping,
         onSlow: (clientId) => {
           this.#drops.inc({ reason: "slow" });
@@ -308,6 +318,7 @@ export class LocalBroker {
     aedes.on("clientError", (client, error) => this.#lost(client, error));
     aedes.on("connectionError", (client, error) => this.#lost(client, error));
     aedes.on("publish", ({ topic, payload }, client) => {
+      if (client !== null) this.#traffic.received(payload);
       const certificate = client === null ? undefined : certificateTopic(topic);
       if (certificate !== undefined) this.#keepBirth(certificate, Buffer.from(payload));
     });

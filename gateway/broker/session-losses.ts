@@ -59,6 +59,7 @@ export class SessionLosses {
   readonly #parts: LossParts;
   readonly #messages: Counter;
   readonly #bytes: Counter;
+  readonly #lines: Counter;
   readonly #sums = new Map<string, Sum>();
   #dropped = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -74,6 +75,10 @@ export class SessionLosses {
       ["reason"],
     );
     this.#bytes = metrics.counter("millrace_broker_session_dropped_bytes_total", "Their bytes.", ["reason"]);
+    this.#lines = metrics.counter(
+      "millrace_broker_sessions_lost_lines_total",
+      "Lines that a damaged journal of the sessions had lost.",
+    );
   }
 
   /** Messages since the start. */
@@ -107,9 +112,7 @@ export class SessionLosses {
 
   /** What the journal had lost when it was opened. */
   damaged(loss: JournalLoss): void {
-    this.#parts.metrics
-      .counter("millrace_broker_sessions_lost_lines_total", "Lines that a damaged journal of the sessions had lost.")
-      .inc({}, loss.lines);
+    this.#lines.inc({}, loss.lines);
     this.#parts.log.error(
       { ...loss },
       "the sessions of local clients were damaged: subscriptions and messages that waited may be missing, others may come twice",

@@ -56,8 +56,8 @@ export interface SessionBounds {
   readonly maxBytes: number;
 }
 
-/** Memory that a message costs beside its topic and payload. */
-const OVERHEAD = 64;
+/** Memory that a message costs beside its topic and payload: its objects, and its places in three maps (487 bytes measured, Node 20). */
+const OVERHEAD = 512;
 const MAX_PACKET_ID = 65_535;
 
 /** The state of one client that connected with clean session 0 [MQTT-3.1.2-4]. */

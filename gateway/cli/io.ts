@@ -23,9 +23,13 @@ export interface CliIo {
   readonly columns: number;
   /** Aborted on SIGINT, SIGTERM and SIGHUP. */
   readonly signal: AbortSignal;
+  /** From now on SIGHUP calls this instead. Absent in a terminal, which sends it when it is closed. */
+  onHangup?(listener: () => void): void;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The Node binary. */
   readonly execPath: string;
+  /** Of Node, such as `v20.19.2`; absent where it does not matter. */
+  readonly nodeVersion?: string;
   /** Path of the program's main file, to start itself as a child. */
   readonly argv1: string;
   readonly cwd: string;

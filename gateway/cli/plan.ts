@@ -40,7 +40,8 @@ Usage: millrace plan [--config FILE] [--outage 8h] [--rate N[/s]] [--change PERC
   --for DURATION      how long is measured with --live (20s)
 
 What a running gateway asks of each device is shown by millrace requests.
-Exit: 0 shown, 64 usage, 66 no such file, 69 no gateway answers, 78 the configuration is wrong.
+Exit: 0 shown, 64 usage, 66 no such file, 69 no gateway answers, 78 the configuration is wrong,
+or has nothing that --captured or --rate could be the rate of.
 
 Example: millrace plan --config /etc/millrace/millrace.yaml --outage 8h --svg outage.svg
 `;
@@ -91,7 +92,11 @@ export function runPlan(args: string[], io: CliIo, deps: PlanDeps): Promise<numb
     const settings = settingsOf(values);
     const config = await configOf(file ?? "millrace.yaml", io, deps);
     if (typeof config === "number") return config;
-    checkRates(config, settings);
+    const fault = rateFault(config, settings);
+    if (fault !== undefined) {
+      io.err(`millrace plan: ${config.file}: ${fault}\n`);
+      return EXIT.config;
+    }
     const freeBytes = freeOption(values.free) ?? (await diskOf(config.gateway.dataDir))?.freeBytes;
     const plan = planOf(config, { ...settings, ...(freeBytes === undefined ? {} : { freeBytes }) }, deps.tools);
     if (live !== undefined) return await compareLive(plan, live, io);
@@ -172,12 +177,13 @@ function settingsOf(values: Values): PlanSettings {
   };
 }
 
-/** A rate that nothing can have is a mistake in the question. */
-function checkRates({ capture, links }: LoadedConfig, { rate, captured }: PlanSettings): void {
+/** A rate that nothing of the configuration can have: the command line is right, and the configuration does not fit it. */
+function rateFault({ capture, links }: LoadedConfig, { rate, captured }: PlanSettings): string | undefined {
   if (captured > 0 && capture.length === 0)
-    throw new UsageError("--captured: the configuration captures nothing; add capture: - topics: [...]");
+    return 'it captures nothing; add what is to be captured, capture: [ { topics: ["plant/#"] } ], or leave --captured out';
   if (rate !== undefined && capture.length === 0 && links.every(({ groups }) => groups.length === 0))
-    throw new UsageError("--rate: the configuration neither scans nor captures anything");
+    return "it neither scans nor captures anything; add links or capture, or leave --rate out";
+  return undefined;
 }
 
 function liveFor(text_: string | undefined): number {

@@ -19,7 +19,8 @@ Usage: millrace user list   [--config FILE | --data DIR]
   -c, --config FILE      take the data folder from this configuration (default: millrace.yaml)
   --data DIR             the data folder itself
   --role ROLE            viewer (sees), operator (and writes tags), engineer (and configures), admin (and users)
-  --password-file FILE   the first line of a file; without it you are asked
+  --password-file FILE   the first line of a file; without it you are asked twice, with nothing shown of what is typed, and where
+                         stdin is no terminal its first line is taken
   -h, --help             this text
 
 A password has at least 12 characters and is kept as a scrypt hash. A running gateway takes the change within a second, and
@@ -28,6 +29,9 @@ Exit codes: 0 done, 64 usage, 74 the accounts cannot be written, 78 the change i
 
 Example: millrace user add anna --role admin --config /etc/millrace/millrace.yaml
 `;
+
+/** Of stdin: more is no password. */
+const MOST_BYTES = 1_024;
 
 /** `millrace user`. */
 export function runUser(args: string[], io: CliIo): Promise<number> {
@@ -112,7 +116,12 @@ async function passwordFor(name: string, { io, file }: How): Promise<string> {
     });
     return text.split(/\r?\n/, 1)[0] ?? "";
   }
-  if (!io.secretTo) throw new UsageError("there is no terminal to ask for the password; give --password-file FILE");
+  if (!io.secretTo) {
+    const text = (await io.input?.(MOST_BYTES)) ?? "";
+    if (text === "")
+      throw new UsageError("there is no password in stdin; write it there, or give --password-file FILE");
+    return text.split(/\r?\n/, 1)[0] ?? "";
+  }
   const password = await io.secretTo(`Password for ${name}: `);
   const fault = passwordFault(password, name);
   if (fault !== undefined) throw new ConfigError(fault);

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import type { BrokerOptions, CaptureOptions } from "../core/options/broker.ts";
 import type { HttpOptions } from "../core/options/http.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
+import type { TelemetryOptions } from "../core/options/telemetry.ts";
 import { formatSize } from "../core/options/units.ts";
 import { type Faults, type Path, pathText } from "./faults.ts";
 import { LOOPBACK } from "./local-broker.ts";
@@ -33,6 +34,25 @@ export function checkPorts(broker: BrokerOptions | undefined, http: HttpOptions 
 }
 
 /** Passwords and values do not cross a network in the clear. */
+/** Traces name devices: they are nobody's business on the way. */
+export function checkTelemetry(telemetry: TelemetryOptions | undefined, faults: Faults): void {
+  const { endpoint } = telemetry?.otlp ?? {};
+  if (endpoint === undefined) return;
+  const path = ["telemetry", "otlp", "endpoint"];
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (!url) {
+    faults.add(path, "is no URL; write one such as http://127.0.0.1:4318");
+    return;
+  }
+  if (url.username !== "" || url.password !== "")
+    faults.add(path, "a password does not belong here; let a collector on this machine hold it and pass traces on");
+  if (url.protocol === "http:" && !LOOPBACK.test(url.hostname.replace(/^\[(.*)\]$/, "$1")))
+    faults.warn(
+      path,
+      "traces cross the network in clear; use https, or a collector on this machine that passes them on",
+    );
+}
+
 export function checkHttp(http: HttpOptions | undefined, faults: Faults): void {
   if (http === undefined || http.tls || LOOPBACK.test(http.host)) return;
   faults.add(

@@ -39,6 +39,7 @@ export function configJsonSchema(deps: Pick<ConfigDeps, "drivers" | "uplinks"> =
         items: oneOfModules("type", uplinks.map(uplinkBranch), uplinks),
       },
       http: { description: "Dashboard, API, health and metrics.", ...jsonOf(sections.http) },
+      telemetry: { description: "Traces for a collector.", ...jsonOf(sections.telemetry) },
     },
     required: ["gateway"],
     additionalProperties: false,

@@ -7,6 +7,7 @@ import {
   checkHttp,
   checkPorts,
   checkQueue,
+  checkTelemetry,
   warnOfOddities,
 } from "./cross.ts";
 import { isRecord, missing, unknownKey } from "./explain.ts";
@@ -30,7 +31,18 @@ import { type ParsedYaml, parseYaml } from "./yaml.ts";
 
 export type { LoadedConfig } from "./types.ts";
 
-const KEYS = ["gateway", "broker", "capture", "commands", "recipes", "queue", "links", "uplinks", "http"] as const;
+const KEYS = [
+  "gateway",
+  "broker",
+  "capture",
+  "commands",
+  "recipes",
+  "queue",
+  "links",
+  "uplinks",
+  "http",
+  "telemetry",
+] as const;
 
 /**
  * Reads and checks a configuration file. No device and no network is touched; drivers plan their requests.
@@ -57,6 +69,7 @@ export async function checkText(text: string, file: string, folder: string, deps
   const recipeList = parseWith(sections.recipes, root["recipes"], ["recipes"], faults);
   const queue = parseWith(sections.queue, root["queue"], ["queue"], faults);
   const http = parseWith(sections.http, root["http"], ["http"], faults);
+  const telemetry = parseWith(sections.telemetry, root["telemetry"], ["telemetry"], faults);
   const id = gateway?.id ?? "gateway";
   const expanded = await expandProfiles(root["links"], { folder, faults, mounts });
   const drafts = "links" in root ? readLinks(expanded.links, deps.drivers ?? driverModules, id, faults) : [];
@@ -64,6 +77,7 @@ export async function checkText(text: string, file: string, folder: string, deps
   if (broker !== undefined) checkBroker(broker, faults);
   checkPorts(broker, http, faults);
   checkHttp(http, faults);
+  checkTelemetry(telemetry, faults);
   if (capture !== undefined) checkCapture(capture, faults);
   if (queue !== undefined) checkQueue(queue, faults);
   if (queue !== undefined) checkBacklogs(uplinks, queue, faults);
@@ -78,7 +92,7 @@ export async function checkText(text: string, file: string, folder: string, deps
   const recipes = known ? readRecipes(recipeList, links, faults) : [];
   if (capture !== undefined && commands !== undefined) checkAccept(uplinks, links, capture, commands, id, faults);
   faults.throwIfAny();
-  if (!gateway || !broker || !capture || !commands || !queue || !http)
+  if (!gateway || !broker || !capture || !commands || !queue || !http || !telemetry)
     throw new Error("a section is missing without a fault");
   checkTopicReach(links, uplinks, gateway.id, faults);
   checkExternal(broker, { capture, uplinks, gatewayId: gateway.id }, faults);
@@ -97,6 +111,7 @@ export async function checkText(text: string, file: string, folder: string, deps
   return {
     file,
     folder,
+    given: { ...root, ...("links" in root ? { links: expanded.links } : {}) },
     gateway: { ...gateway, dataDir },
     broker,
     capture,
@@ -106,6 +121,7 @@ export async function checkText(text: string, file: string, folder: string, deps
     links,
     uplinks,
     http,
+    telemetry,
     profiles: expanded.used,
     warnings: faults.warnings(),
     position: yaml.locate,

@@ -4,6 +4,7 @@ import { type GatewayOptions, gatewayOptions } from "../core/options/gateway.ts"
 import { httpOptions } from "../core/options/http.ts";
 import { queueOptions } from "../core/options/queue.ts";
 import { recipeOptions } from "../core/options/recipes.ts";
+import { telemetryOptions } from "../core/options/telemetry.ts";
 
 export type { GatewayOptions };
 
@@ -16,4 +17,5 @@ export const sections = {
   recipes: recipeOptions,
   queue: queueOptions.prefault({}),
   http: httpOptions.prefault({}),
+  telemetry: telemetryOptions.prefault({}),
 } as const;

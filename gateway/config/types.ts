@@ -5,6 +5,7 @@ import type { CommandOptions } from "../core/options/commands.ts";
 import type { HttpOptions } from "../core/options/http.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
 import type { RecorderOptions } from "../core/options/recorder.ts";
+import type { TelemetryOptions } from "../core/options/telemetry.ts";
 import type { TopicLimits, TopicRule } from "../core/options/topic-map.ts";
 import type { Recipe } from "../core/recipe.ts";
 import type { StreamName } from "../core/record.ts";
@@ -87,6 +88,8 @@ export interface LoadedConfig {
   readonly file: string;
   /** Absolute folder of the file; what relative paths in it start from. */
   readonly folder: string;
+  /** The sections as they are written, with what profiles say filled in: what a reload compares. */
+  readonly given: Readonly<Record<string, unknown>>;
   /** `dataDir` is absolute. */
   readonly gateway: GatewayOptions;
   readonly broker: BrokerOptions;
@@ -97,6 +100,7 @@ export interface LoadedConfig {
   readonly links: readonly LoadedLink[];
   readonly uplinks: readonly LoadedUplink[];
   readonly http: HttpOptions;
+  readonly telemetry: TelemetryOptions;
   /** Which devices have tags from profiles. */
   readonly profiles: readonly UsedProfile[];
   readonly warnings: readonly Located[];

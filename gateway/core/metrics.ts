@@ -19,6 +19,8 @@ export interface Counter {
 }
 export interface Gauge {
   set(value: number, labels?: Labels): void;
+  /** Forgets all rows: for what is set anew whenever somebody looks. */
+  reset?(): void;
 }
 export interface Histogram {
   observe(value: number, labels?: Labels): void;

@@ -205,6 +205,8 @@ export interface UplinkModule {
   check(options: unknown, shared?: UplinkShared): readonly OptionFault[];
   /** Why the far side will not take this topic upstream, with the cure; undefined when it will. */
   topicFault?(options: unknown, topic: string): string | undefined;
+  /** Whether it tells the far side of its devices when it starts, and so has to start again when they change. */
+  readonly tellsPlant?: boolean;
   /** What its options mean for the forwarder. */
   policy?(options: unknown, context: Pick<UplinkContext, "name" | "gatewayId">): UplinkPolicy;
   create(options: unknown, context: UplinkContext): Uplink;

@@ -8,12 +8,15 @@ export type {
   ConfigView,
   DeviceBrief,
   DeviceView,
+  HistoryList,
+  HistoryText,
   HistoryView,
   Interpretations,
   LinkBrief,
   LinkView,
   LogsView,
   Overview,
+  PendingView,
   QueueView,
   ScanView,
   TagState,
@@ -22,10 +25,15 @@ export type {
   UplinkView,
   WriteView,
 } from "../http/api/schemas.ts";
+export type ConfigPlan = z.infer<typeof schemas.reloadPlan>;
 export type Who = z.infer<typeof schemas.whoView>;
 export type Session = z.infer<typeof schemas.sessionView>;
 export type AuditView = z.infer<typeof schemas.auditView>;
 export type AuditReport = z.infer<typeof schemas.auditReport>;
+export type UsersView = z.infer<typeof schemas.usersView>;
+export type TokensView = z.infer<typeof schemas.tokensView>;
+export type NewToken = z.infer<typeof schemas.newToken>;
+export type OwnSessionsView = z.infer<typeof schemas.ownSessionsView>;
 export type RecordsView = z.infer<typeof schemas.recordsView>;
 export type { Scope };
 

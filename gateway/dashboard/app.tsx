@@ -2,6 +2,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
 import { get, type Scope, type Session, send, textOf, useSession, type Who } from "./api.ts";
 import { start, stop } from "./live.ts";
+import { AccountPage } from "./pages/account.tsx";
 import { AuditPage } from "./pages/audit.tsx";
 import { ConfigPage } from "./pages/config.tsx";
 import { DevicePage } from "./pages/device.tsx";
@@ -10,9 +11,12 @@ import { LoginPage } from "./pages/login.tsx";
 import { LogsPage } from "./pages/logs.tsx";
 import { OverviewPage } from "./pages/overview.tsx";
 import { QueuePage } from "./pages/queue.tsx";
+import { TokensPage } from "./pages/tokens.tsx";
 import { UplinkPage } from "./pages/uplink.tsx";
+import { UsersPage } from "./pages/users.tsx";
 import { WizardPage } from "./pages/wizard.tsx";
 import { Announcer, Settings, Stream } from "./parts/frame.tsx";
+import { Probation } from "./parts/probation.tsx";
 import { Loading, Problem } from "./parts/ui.tsx";
 import { linkTo, place } from "./route.ts";
 import { language, t } from "./settings.ts";
@@ -24,7 +28,7 @@ interface Page {
   readonly scope: Scope;
   /** Stands in the navigation. */
   readonly listed: boolean;
-  readonly show: (name: string, may: (scope: Scope) => boolean) => JSX.Element;
+  readonly show: (name: string, may: (scope: Scope) => boolean, self: string) => JSX.Element;
 }
 
 const PAGES: Readonly<Record<string, Page>> = {
@@ -43,10 +47,23 @@ const PAGES: Readonly<Record<string, Page>> = {
   },
   uplinks: { title: "Uplink", scope: "read", listed: false, show: (name) => <UplinkPage key={name} name={name} /> },
   queue: { title: "Queue", scope: "read", listed: true, show: () => <QueuePage /> },
-  logs: { title: "Log", scope: "operate", listed: true, show: () => <LogsPage /> },
+  logs: {
+    title: "Log",
+    scope: "operate",
+    listed: true,
+    show: (_name, may) => <LogsPage mayGather={may("administer")} />,
+  },
   audit: { title: "Audit trail", scope: "administer", listed: true, show: () => <AuditPage /> },
   config: { title: "Configuration", scope: "configure", listed: true, show: () => <ConfigPage /> },
   wizard: { title: "Tag wizard", scope: "configure", listed: true, show: () => <WizardPage /> },
+  users: {
+    title: "Users",
+    scope: "administer",
+    listed: true,
+    show: (_name, _may, self) => <UsersPage self={self} />,
+  },
+  tokens: { title: "Tokens", scope: "administer", listed: true, show: () => <TokensPage /> },
+  account: { title: "Your account", scope: "read", listed: true, show: () => <AccountPage /> },
 };
 
 export function App(): JSX.Element {
@@ -161,13 +178,16 @@ function Shell({
         <p class="version">{version}</p>
       </nav>
       <main ref={main} tabIndex={-1}>
+        <Probation mayDecide={may("configure")} />
         <div class="title">
           {page && !page.listed && <p class="kind">{t(page.title)}</p>}
           <h1>{title}</h1>
         </div>
         {page === undefined && <p class="empty">{t("There is no such thing.")}</p>}
         {page && !may(page.scope) && <p class="empty">{t("Your role may not see this.")}</p>}
-        {page && may(page.scope) && <Shown key={`${at.page}/${at.name}`}>{page.show(at.name, may)}</Shown>}
+        {page && may(page.scope) && (
+          <Shown key={`${at.page}/${at.name}`}>{page.show(at.name, may, session.user)}</Shown>
+        )}
       </main>
       <Announcer />
     </div>

@@ -34,9 +34,9 @@ export function seconds(value: number | undefined): string {
   return value === undefined ? "–" : duration(Math.round(value));
 }
 
-/** The same as a figure: the seconds stand beside it where they are many. */
+/** The same as a figure. The seconds stand beside minutes, to be seen moving; beside hours and days they are noise. */
 export function spell(value: number | undefined): { readonly value: string; readonly note?: string } {
-  if (value === undefined || value < 119.5) return { value: seconds(value) };
+  if (value === undefined || value < 119.5 || value >= 7_199.5) return { value: seconds(value) };
   return { value: seconds(value), note: `${number(value)} s` };
 }
 

@@ -8,6 +8,7 @@ import "./styles/cards.css";
 import "./styles/tables.css";
 import "./styles/controls.css";
 import "./styles/texts.css";
+import "./styles/accounts.css";
 import "./styles/narrow.css";
 
 applySettings();

@@ -6,6 +6,7 @@ import { Lockout } from "../accounts/lockout.ts";
 import { type Scope, scopesOf } from "../accounts/roles.ts";
 import { type Session, Sessions, sameText } from "../accounts/sessions.ts";
 import type { Auditor } from "../core/audit.ts";
+import { type Counter, type Metrics, noMetrics } from "../core/metrics.ts";
 import { HttpError } from "./body.ts";
 import { addressOf } from "./security.ts";
 
@@ -26,6 +27,9 @@ export interface AccessParts {
   /** Monotonic milliseconds. */
   readonly now: () => number;
   readonly times: { readonly idleMs: number; readonly absoluteMs: number };
+  /** Who is logged in already, where the server was another before. */
+  readonly sessions?: Sessions;
+  readonly metrics?: Metrics;
 }
 
 /** Without letters that are taken for another. */
@@ -45,6 +49,7 @@ export class Access {
   readonly #parts: AccessParts;
   readonly #sessions: Sessions;
   readonly #lockout: Lockout;
+  readonly #logins: Counter;
   #setupToken: string | undefined;
   /** Refusals since the minute began. */
   #refusals = 0;
@@ -52,8 +57,16 @@ export class Access {
 
   constructor(parts: AccessParts) {
     this.#parts = parts;
-    this.#sessions = new Sessions(parts.times, parts.now);
+    this.#sessions = parts.sessions ?? new Sessions(parts.times, parts.now);
     this.#lockout = new Lockout(parts.now);
+    const { metrics = noMetrics } = parts;
+    this.#logins = metrics.counter(
+      "millrace_http_logins_total",
+      "Attempts to come in by password or token, by what became of them: ok, failed, locked. Good tokens are not counted.",
+      ["result"],
+    );
+    // Rows that begin with 1 are no increase to who watches.
+    for (const result of ["ok", "failed", "locked"]) this.#logins.inc({ result }, 0);
   }
 
   /** A token for the first account, good once; undefined where there are accounts. @throws ConfigError: they cannot be read. */
@@ -92,7 +105,7 @@ export class Access {
     this.#setupToken = undefined;
     this.#lockout.succeeded(SETUP, address);
     await audit.record({ actor: given.user, address, action: "setup", target: given.user, outcome: "ok" });
-    return await this.#begin(given.user);
+    return await this.#begin(given.user, address);
   }
 
   /** @throws HttpError 401, 429 or 503. */
@@ -110,14 +123,32 @@ export class Access {
     this.#lockout.succeeded(given.user, address);
     const old = cookieOf(request);
     if (old !== undefined) this.#sessions.end(old);
+    this.#logins.inc({ result: "ok" });
     await audit.record({ actor: user.name, address, action: "login", outcome: "ok" });
-    return await this.#begin(user.name);
+    return await this.#begin(user.name, address);
   }
 
   async logout({ name, address, session }: Principal): Promise<void> {
     if (session === undefined) return;
     this.#sessions.end(session.id);
     await this.#parts.audit.record({ actor: name, address, action: "logout", outcome: "ok" });
+  }
+
+  /** Sessions of a user, or of everybody, the oldest first. */
+  sessions(user?: string): readonly Session[] {
+    return this.#sessions.list(user);
+  }
+
+  /** Ends one of those who ask, by its `ref`; false where there is none. */
+  async endOwn({ name, user = "", address }: Principal, ref: string): Promise<boolean> {
+    if (!this.#sessions.endListed(user, ref)) return false;
+    await this.#parts.audit.record({ actor: name, address, action: "session.end", target: user, outcome: "ok" });
+    return true;
+  }
+
+  /** Where a user is locked out at present. */
+  locksOf(user: string): readonly { readonly address: string; readonly forMs: number }[] {
+    return this.#lockout.locksOf(user);
   }
 
   /** Whether somebody's password is this one; wrong ones count as failed logins. @throws HttpError. */
@@ -196,16 +227,17 @@ export class Access {
     }
   }
 
-  async #begin(name: string): Promise<Started> {
+  async #begin(name: string, address: string): Promise<Started> {
     const user = await this.#parts.accounts.user(name);
     if (!user) throw new HttpError(401, "MILLRACE_UNAUTHORIZED", "the account is gone");
-    return this.#sessions.begin(user.name, user.role, user.hash);
+    return this.#sessions.begin({ user: user.name, role: user.role, address }, user.hash);
   }
 
   #throwIfLocked(user: string, address: string): void {
     const lockedMs = this.#lockout.lockedMs(user, address);
     if (lockedMs === 0) return;
     const seconds = Math.ceil(lockedMs / 1000);
+    this.#logins.inc({ result: "locked" });
     throw new HttpError(429, "MILLRACE_LOCKED", `too many failures; try again in ${seconds} s`, seconds);
   }
 
@@ -215,6 +247,7 @@ export class Access {
    */
   async #refuse(user: string, address: string, action: string, detail: string): Promise<void> {
     const { audit, now } = this.#parts;
+    this.#logins.inc({ result: "failed" });
     const lockMs = this.#lockout.failed(user, address);
     if (now() - this.#minuteMs >= MINUTE_MS) {
       this.#minuteMs = now();

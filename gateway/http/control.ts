@@ -6,8 +6,10 @@ import { ConfigError, messageOf, StorageError } from "../core/errors.ts";
 import { exportLines, type Inspector, type RecordQuery, type StoredEntry } from "../core/inspect.ts";
 import type { Logger } from "../core/log.ts";
 import { STREAMS } from "../core/record.ts";
+import type { SupportFile } from "../core/support.ts";
 import { answerErrand, ERRANDS } from "./control-errands.ts";
 import { answerRecord, type RecordSource } from "./control-record.ts";
+import { answerReload, type ReloadSource } from "./control-reload.ts";
 import { listenControl, removeControl } from "./control-socket.ts";
 
 export interface ControlServerOptions {
@@ -24,6 +26,9 @@ export interface ControlServerOptions {
   /** JSON of `GET /status` and `GET /plan`, as the HTTP port has them. */
   readonly status?: () => unknown;
   readonly plan?: () => unknown;
+  /** Absent where the configuration cannot be applied anew. */
+  readonly reloads?: ReloadSource;
+  readonly support?: () => Promise<SupportFile>;
 }
 
 const MAX_CONNECTIONS = 16;
@@ -33,7 +38,7 @@ const LINES_TYPE = "application/x-ndjson; charset=utf-8";
 /**
  * The control socket: what `millrace queue`, `read`, `write`, `guess` and `record` ask of a running gateway. HTTP over a Unix socket that only the gateway's own
  * user can open. `GET /queue/stats`, `GET /queue/records`, `POST /queue/forget`, `POST /queue/snapshot`, `GET /record/links`,
- * `GET /record`, `GET /status`, `GET /plan`, and `/lines/`; errors are `{"error","code"}`.
+ * `GET /record`, `GET /status`, `GET /plan`, `GET /support`, `POST /reload`, `GET /reload`, and `/lines/`; errors are `{"error","code"}`.
  */
 export class ControlServer {
   readonly #given: ControlServerOptions;
@@ -86,9 +91,12 @@ export class ControlServer {
     if (route === "GET /queue/records") return await this.#records(url.searchParams, response);
     if (route === "POST /queue/forget") return await this.#forget(url.searchParams, response);
     if (route === "POST /queue/snapshot") return await this.#snapshot(response);
-    const { recorder, status, plan } = this.#given;
+    const { recorder, status, plan, reloads, support } = this.#given;
+    if (route === "POST /reload" && reloads) return send(response, 200, await answerReload(reloads, url.searchParams));
+    if (route === "GET /reload" && reloads) return send(response, 200, reloads.state);
     if (route === "GET /status" && status) return send(response, 200, status());
     if (route === "GET /plan" && plan) return send(response, 200, plan());
+    if (route === "GET /support" && support) return sendFile(response, await support());
     if (route === "GET /record/links" && recorder) return send(response, 200, { links: recorder.status() });
     if (route === "GET /record" && recorder) {
       const signal = AbortSignal.any([this.#stopped.signal, closed(response)]);
@@ -164,6 +172,15 @@ function send(response: ServerResponse, code: number, body: unknown): void {
   const text = `${JSON.stringify(body, (_key, item: unknown) => (typeof item === "bigint" ? String(item) : item))}\n`;
   response.writeHead(code, { "Content-Type": JSON_TYPE, "Content-Length": Buffer.byteLength(text) });
   response.end(text);
+}
+
+function sendFile(response: ServerResponse, { name, bytes }: SupportFile): void {
+  response.writeHead(200, {
+    "Content-Type": "application/gzip",
+    "Content-Length": bytes.length,
+    "Content-Disposition": `attachment; filename="${name}"`,
+  });
+  response.end(bytes);
 }
 
 function fail(response: ServerResponse, error: unknown, log: Logger): void {

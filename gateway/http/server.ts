@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { resolve as resolvePath } from "node:path";
 import { ConfigError, messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
+import { type Counter, type Metrics, noMetrics } from "../core/metrics.ts";
 import type { HttpOptions } from "../core/options/http.ts";
 import { type Asset, readAssets } from "./assets.ts";
 import { isKnownHost, isLocal, securityHeaders } from "./security.ts";
@@ -28,6 +29,7 @@ export interface HttpServerOptions {
   readonly status: () => unknown;
   /** JSON for `millrace requests`: what is asked of each device, how long it takes, and what was learnt. */
   readonly plan: () => unknown;
+  readonly metrics?: Metrics;
   /** Whether every part has started. */
   readonly ready?: () => Health;
   /** Everything under /api/v1; never rejects. */
@@ -77,9 +79,14 @@ export class HttpServer {
   #server: Server | undefined;
   #assets: ReadonlyMap<string, Asset> = new Map();
   #stopped = new AbortController();
+  readonly #requests: Counter;
 
   constructor(given: HttpServerOptions) {
     this.#given = given;
+    const { metrics = noMetrics } = given;
+    this.#requests = metrics.counter("millrace_http_requests_total", "HTTP requests answered, by class of status.", [
+      "status",
+    ]);
   }
 
   /** @throws ConfigError when the address cannot be used. */
@@ -88,6 +95,7 @@ export class HttpServer {
     if (assets !== undefined) this.#assets = await readAssets(assets);
     this.#stopped = new AbortController();
     const server = await this.#create((request, response) => {
+      response.once("finish", () => this.#requests.inc({ status: `${Math.floor(response.statusCode / 100)}xx` }));
       this.#handle(request, response).catch((error: unknown) => {
         log.error({ error: messageOf(error), url: request.url }, "http request failed");
         if (response.headersSent) response.destroy();

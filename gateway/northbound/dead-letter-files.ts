@@ -60,6 +60,8 @@ export class DeadLetterFiles implements DeadLetters {
     this.#total = settings.metrics.counter("millrace_uplink_dead_letters_total", "Records kept as dead letters.", [
       "uplink",
     ]);
+    // A row that begins with 1 is no increase to who watches.
+    this.#total.inc({ uplink: settings.uplink }, 0);
     this.#bytes = settings.metrics.gauge("millrace_uplink_dead_letter_bytes", "Bytes of dead letters kept.", [
       "uplink",
     ]);

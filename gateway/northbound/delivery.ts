@@ -2,15 +2,19 @@ import type { Clock } from "../core/clock.ts";
 import type { DeadLetters } from "../core/dead-letters.ts";
 import { messageOf, NotConnectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
+import { histogramRow } from "../core/metrics.ts";
 import type { Queue } from "../core/queue.ts";
+import type { WayTracer } from "../core/trace.ts";
 import type { Uplink, UplinkLimits, Verdict } from "../core/uplink.ts";
+import { AckProbe } from "./ack-probe.ts";
 import { batchWithin } from "./batcher.ts";
 import { ClockTeller } from "./clock-teller.ts";
 import type { EncodeContext, Encoder } from "./encoders/encoder.ts";
 import type { Instruments } from "./instruments.ts";
-import { type Job, jobOf, keysOf, type Part, partOf } from "./job.ts";
+import { entriesOf, type Job, jobOf, keysOf, type Part, partOf } from "./job.ts";
 import { Lanes } from "./lanes.ts";
 import type { ForwarderOptions } from "./options.ts";
+import { Outcomes } from "./outcomes.ts";
 import { ownStatus } from "./own-status.ts";
 import { type BackfillPace, Pace } from "./pace.ts";
 import { monotonicMs, within } from "./pause.ts";
@@ -33,6 +37,7 @@ export interface DeliveryContext {
   readonly options: ForwarderOptions;
   readonly poison: Poison;
   readonly deadLetters: DeadLetters | undefined;
+  readonly tracer: WayTracer | undefined;
 }
 
 /** Reads ahead at least this far, whatever the window. */
@@ -58,6 +63,8 @@ export class Delivery {
   readonly #settler: Settler;
   readonly #supply: Supply;
   readonly #rejects: Summary;
+  readonly #outcomes: Outcomes;
+  readonly #probe: AckProbe;
   readonly #label: { readonly uplink: string };
   #reading: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
@@ -88,6 +95,7 @@ export class Delivery {
     this.#limits = limits;
     this.#lost = lost;
     this.#label = { uplink: name };
+    this.#probe = new AckProbe(histogramRow(context.instruments.ack, this.#label));
     const encoding: EncodeContext = { gatewayId, topics, envelope: !limits.properties, historical: false };
     const wake = () => this.#pump();
     const { order, maxRate, eventsWeight, gapHoldMs, storagePauseMs } = options;
@@ -136,6 +144,15 @@ export class Delivery {
         this.#pump();
       },
     );
+    this.#outcomes = new Outcomes({
+      settler: this.#settler,
+      supply: this.#supply,
+      lanes: this.#lanes,
+      clocks: this.#clocks,
+      poison: context.poison,
+      rejects: this.#rejects,
+      release: () => this.#release(),
+    });
   }
 
   /** What the far side allows. */
@@ -239,6 +256,8 @@ export class Delivery {
       this.#flyingBytes += part.message.payload.byteLength;
       if (this.#flying++ === 0) this.#lastProgressMs = monotonicMs();
       this.#pace.sent(part);
+      this.#probe.sent(part);
+      this.#context.tracer?.sent(this.#context.name, entriesOf(part.job));
       batch.push(part);
     }
     if (batch.length === 0) return;
@@ -283,14 +302,16 @@ export class Delivery {
   /** It takes a place in the window too, until the queue knows. */
   #unsent(job: Job, fault: string | undefined): void {
     this.#held++;
-    if (fault === undefined) this.#complete(job);
-    else this.#reject(job, fault);
+    if (fault === undefined) this.#outcomes.complete(job);
+    else this.#outcomes.reject(job, fault);
   }
 
   #onVerdict(part: Part, verdict: Verdict): void {
     const { job, message } = part;
     const { poison } = this.#context;
     this.#supply.answered(part);
+    this.#probe.answered(part, verdict.kind === "ack");
+    this.#context.tracer?.answered(this.#context.name, entriesOf(job), verdict.kind === "ack");
     const unanswered = verdict.kind === "retry" ? verdict.unanswered : undefined;
     if (unanswered === "sent") this.#adrift.push(part);
     else if (unanswered === undefined) poison.answered(keysOf(job));
@@ -305,9 +326,9 @@ export class Delivery {
     if (verdict.kind === "retry" && verdict.alarm === true) this.#alarm = `${message.topic}: ${verdict.reason}`;
     if (job.dead) this.#release();
     else if (verdict.kind === "ack") {
-      if (--job.left === 0) this.#complete(job);
+      if (--job.left === 0) this.#outcomes.complete(job);
       else this.#release();
-    } else if (verdict.kind === "reject") this.#reject(job, verdict.reason);
+    } else if (verdict.kind === "reject") this.#outcomes.reject(job, verdict.reason);
     else this.#again(part, verdict);
   }
 
@@ -325,51 +346,6 @@ export class Delivery {
     part.job.tries++;
     const pauseMs = retryPause(part.job.tries, retryBaseMs, retryCapMs);
     this.#supply.again(part, Math.max(verdict.afterMs ?? 0, pauseMs), verdict.alarm === true);
-  }
-
-  /** Every message of the job is acknowledged. */
-  #complete(job: Job): void {
-    const { what } = job;
-    if (what.kind === "entry") {
-      this.#settler.settle(what.entry.stream, what.entry.seq);
-    } else if (what.kind === "batch") {
-      for (const [index, { entry }] of what.items.entries()) {
-        this.#settler.settle(entry.stream, entry.seq, index === 0 ? 1 : 0);
-      }
-    } else if (what.kind === "gap") {
-      this.#settler.settleGap(what.gap, () => this.#lanes.returnGap(what.gap));
-    } else if (what.kind === "clock") {
-      this.#settler.settleClock(what.offset.bootId, () => this.#clocks.told(what.offset.bootId));
-    } else {
-      this.#release();
-      what.done();
-    }
-  }
-
-  #reject(job: Job, reason: string): void {
-    job.dead = true;
-    const { what } = job;
-    if (what.kind === "batch" && what.items.length > 1) {
-      // One of them is at fault, or all together are too large.
-      this.#supply.split(job);
-      this.#release();
-      return;
-    }
-    this.#rejects.report(
-      "warn",
-      `${what.kind} ${reason}`,
-      { reason, what: what.kind },
-      "a message was rejected upstream",
-    );
-    const entry = what.kind === "entry" ? what.entry : what.kind === "batch" ? what.items[0]?.entry : undefined;
-    if (entry !== undefined) {
-      this.#context.poison.forget(keysOf(job));
-      this.#settler.reject(entry, reason);
-      return;
-    }
-    // A gap or a clock is never dropped: it is told again over the next connection.
-    this.#release();
-    if (what.kind === "status") what.done();
   }
 
   #release(): void {

@@ -4,6 +4,7 @@ import { ConfigError, messageOf, NotConnectedError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Metrics } from "../core/metrics.ts";
 import type { Queue } from "../core/queue.ts";
+import type { WayTracer } from "../core/trace.ts";
 import type { Uplink, UplinkLimits } from "../core/uplink.ts";
 import type { Work, Worker } from "../core/work.ts";
 import { AlarmBackoff, Backoff } from "./backoff.ts";
@@ -32,6 +33,7 @@ export interface ForwarderSettings {
   readonly metrics: Metrics;
   /** Where records go that the far side will never take; absent: they only become a gap. */
   readonly deadLetters?: DeadLetters;
+  readonly tracer?: WayTracer | undefined;
   readonly options?: Partial<ForwarderOptions>;
 }
 
@@ -228,7 +230,7 @@ export class Forwarder implements Worker {
   }
 
   #deliveryContext(): DeliveryContext {
-    const { name, gatewayId, queue, encoder, topics, clock, log, deadLetters } = this.#settings;
+    const { name, gatewayId, queue, encoder, topics, clock, log, deadLetters, tracer } = this.#settings;
     return {
       name,
       gatewayId,
@@ -241,6 +243,7 @@ export class Forwarder implements Worker {
       options: this.#options,
       poison: this.#poison,
       deadLetters,
+      tracer,
     };
   }
 

@@ -1,4 +1,6 @@
-import type { Counter, Gauge, Metrics } from "../core/metrics.ts";
+import type { Counter, Gauge, Histogram, Metrics } from "../core/metrics.ts";
+
+const ACK_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30];
 
 /** What a forwarder counts. All carry the label `uplink`. */
 export interface Instruments {
@@ -6,6 +8,8 @@ export interface Instruments {
   readonly records: Counter;
   readonly retries: Counter;
   readonly inFlight: Gauge;
+  /** From sending to acknowledgement. */
+  readonly ack: Histogram;
   /** Only with a backfill lane. */
   readonly backfillRate: Gauge;
   readonly backfillWindow: Gauge;
@@ -25,6 +29,12 @@ export function instruments(metrics: Metrics): Instruments {
       "uplink",
     ]),
     inFlight: metrics.gauge("millrace_uplink_in_flight", "Messages sent and not yet settled.", ["uplink"]),
+    ack: metrics.histogram(
+      "millrace_uplink_ack_seconds",
+      "Time from sending a message to its acknowledgement, of one message at a time.",
+      ACK_SECONDS,
+      ["uplink"],
+    ),
     backfillRate: metrics.gauge("millrace_uplink_backfill_bytes_per_second", "Backfill acknowledged, of late.", [
       "uplink",
     ]),

@@ -45,6 +45,12 @@ export function keysOf({ what }: Job): readonly string[] {
   return what.kind === "status" ? [STATUS_KEY] : [];
 }
 
+/** The records of a job; none for what is not a record. */
+export function entriesOf({ what }: Job): readonly Entry[] {
+  if (what.kind === "entry") return [what.entry];
+  return what.kind === "batch" ? what.items.map(({ entry }) => entry) : [];
+}
+
 export function keyOf({ stream, epoch, seq }: Entry): string {
   return `${stream}/${epoch}/${seq}`;
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
-import type { Metrics } from "../core/metrics.ts";
+import { type Counter, type HistogramRow, histogramRow, type Metrics } from "../core/metrics.ts";
 import type { QueueStats, StreamStats, UplinkStats } from "../core/queue.ts";
-import { type Gap, STREAMS } from "../core/record.ts";
+import { type Gap, type GapReason, STREAMS } from "../core/record.ts";
 import type { Batch } from "./batch.ts";
 import type { Health } from "./health.ts";
 import { Rate } from "./rate.ts";
@@ -13,6 +13,15 @@ import { type PerStream, perStream, type UplinkState } from "./uplink-state.ts";
 import { Wear } from "./wear.ts";
 
 const REFRESH_MS = 1000;
+const REASONS: Readonly<Record<GapReason, true>> = {
+  dropped: true,
+  damaged: true,
+  rejected: true,
+  expired: true,
+  "power-loss": true,
+  retention: true,
+  refused: true,
+};
 
 export interface InsightParts {
   readonly rows: PerStream<Row>;
@@ -107,6 +116,13 @@ export class Insight {
     return rate > 0 ? depth / rate : undefined;
   }
 
+  /** The first loss must be a step from 0: a row that begins with 1 is no increase to who watches. */
+  #begin(uplink: string): void {
+    this.#told.add(uplink);
+    for (const stream of STREAMS)
+      for (const reason of Object.keys(REASONS)) this.#metrics.lost.inc({ uplink, stream, reason }, 0);
+  }
+
   #clear(uplink: string): void {
     const { depth, oldest, gaps, toDrain } = this.#metrics;
     for (const stream of STREAMS) for (const gauge of [depth, oldest]) gauge.set(0, { uplink, stream });
@@ -126,7 +142,7 @@ export class Insight {
       this.#metrics;
     for (const stream of STREAMS) bytes.set(stats.streams[stream].bytes, { stream });
     for (const uplink of stats.uplinks) {
-      this.#told.add(uplink.name);
+      if (!this.#told.has(uplink.name)) this.#begin(uplink.name);
       gaps.set(uplink.gapsPending, { uplink: uplink.name });
       toDrain.set(uplink.secondsToDrain ?? Number.POSITIVE_INFINITY, { uplink: uplink.name });
       for (const stream of STREAMS) {
@@ -154,19 +170,32 @@ export function gapCounter(
   metrics: Metrics,
   totals: Totals,
 ): (uplink: string, gap: Pick<Gap, "stream" | "reason" | "count">) => void {
-  const lost = metrics.counter(
-    "millrace_queue_lost_records_total",
-    "Records an uplink was owed and is told as a gap; the greatest possible number where the content is unreadable",
-    ["uplink", "stream", "reason"],
-  );
+  const lost = lostCounter(metrics);
   return (uplink, { stream, reason, count }) => {
     totals.lost.set(uplink, (totals.lost.get(uplink) ?? 0) + count);
     lost.inc({ uplink, stream, reason }, count);
   };
 }
 
+const FSYNC_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
+
+/** Times durable writes of records. */
+export function fsyncHistogram(metrics: Metrics): HistogramRow {
+  const help = "Time of a write of records until the disk had it";
+  return histogramRow(metrics.histogram("millrace_queue_fsync_seconds", help, FSYNC_SECONDS), {});
+}
+
+function lostCounter(metrics: Metrics): Counter {
+  return metrics.counter(
+    "millrace_queue_lost_records_total",
+    "Records an uplink was owed and is told as a gap; the greatest possible number where the content is unreadable",
+    ["uplink", "stream", "reason"],
+  );
+}
+
 function instruments(metrics: Metrics) {
   return {
+    lost: lostCounter(metrics),
     appended: metrics.counter("millrace_queue_appended_total", "Records appended", ["stream"]),
     depth: metrics.gauge("millrace_queue_depth", "Records an uplink is owed", ["uplink", "stream"]),
     lane: metrics.gauge("millrace_queue_lane_depth", "Records an uplink is owed, by lane of live-first", [

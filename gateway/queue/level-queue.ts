@@ -12,7 +12,7 @@ import { CrashGuard } from "./crash-guard.ts";
 import { errorCode } from "./files.ts";
 import { Folders } from "./folders.ts";
 import { Health } from "./health.ts";
-import { gapCounter } from "./insight.ts";
+import { fsyncHistogram, gapCounter } from "./insight.ts";
 import { LevelSegments } from "./level-segments.ts";
 import { FolderLock } from "./lock.ts";
 import { clearFolderPlaces, clearStatePlaces } from "./misplaced.ts";
@@ -31,6 +31,8 @@ export interface LevelQueueParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** A durable write of records to a stream took so many seconds, until now. */
+  readonly onFsync?: ((stream: StreamName, seconds: number) => void) | undefined;
   /** `/etc/machine-id`: a store that comes from another machine begins a new epoch. */
   readonly machineId: string;
   /** The disk holds the process up for good: it should end with exit code 74. Without it the queue goes on as it can. */
@@ -135,7 +137,7 @@ export class LevelQueue implements Queue {
     const { dataDir, options, machineId, clock, log, metrics, onFatal } = this.#parts;
     const folders = new Folders(dataDir);
     const health = new Health(log);
-    const totals = new Totals();
+    const totals = new Totals(fsyncHistogram(metrics), this.#parts.onFsync);
     const onWritten = (bytes: number, fsyncs: number) => totals.wrote(bytes, fsyncs);
     const engine = this.#parts.engine ?? new LevelSegments(options.segment, (bytes) => onWritten(bytes, 0));
     const guard = new CrashGuard(folders.state("opening"), clock, this.#parts.probe);

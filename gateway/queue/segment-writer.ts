@@ -97,7 +97,7 @@ export class SegmentWriter {
   async sync(): Promise<void> {
     if (!this.#active || !this.unsynced) return;
     try {
-      await this.#active.open.write([SYNC_PAIR], true);
+      await this.#put(this.#active.open, [SYNC_PAIR], true);
       this.#synced();
     } catch (error) {
       const batches = [...this.#unsynced];
@@ -129,9 +129,15 @@ export class SegmentWriter {
       return { key, value: encodeMeta(base, key, known.json) };
     });
     const pairs = batches.length === 1 && dictionary.length === 0 ? first.pairs : batches.flatMap((b) => b.pairs);
-    await active.open.write(dictionary.length === 0 ? pairs : [...dictionary, ...pairs], sync);
+    await this.#put(active.open, dictionary.length === 0 ? pairs : [...dictionary, ...pairs], sync);
     for (const [id, { source }] of added) active.open.know(id, source);
     this.#account(active.segment, batches, sync);
+  }
+
+  async #put(open: OpenSegment, pairs: readonly Pair[], sync: boolean): Promise<void> {
+    const begun = performance.now();
+    await open.write(pairs, sync);
+    if (sync) this.#parts.totals.synced(this.#parts.row.stream, (performance.now() - begun) / 1000);
   }
 
   #isFull({ segment, begunRanMs }: Active): boolean {
@@ -192,7 +198,7 @@ export class SegmentWriter {
     const active = this.#active;
     if (!active) return;
     if (this.unsynced) {
-      await active.open.write([SYNC_PAIR], true);
+      await this.#put(active.open, [SYNC_PAIR], true);
       this.#synced();
     }
     this.#active = undefined;

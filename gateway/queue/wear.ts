@@ -29,6 +29,8 @@ export class Wear {
     this.#rows = parts.rows;
     this.#endurance = parts.endurance;
     this.#metrics = instruments(parts.metrics);
+    // Not known yet, and not 0.
+    this.#metrics.life.reset?.();
   }
 
   /** As of now, monotonic milliseconds. */
@@ -58,7 +60,7 @@ export class Wear {
     this.#metrics.perDay.set(deviceBytesPerDay);
     if (deviceBytesPerDay < 1) return { deviceBytesPerDay };
     const cardDays = this.#endurance / deviceBytesPerDay;
-    this.#metrics.life.set(cardDays);
+    this.#metrics.life.set(cardDays * DAY_S);
     return { deviceBytesPerDay, cardDays };
   }
 }
@@ -75,8 +77,8 @@ function instruments(
       "Estimate of what reaches the device in a day at the rate of the last ten minutes, with 8.5 kB per fsync",
     ),
     life: metrics.gauge(
-      "millrace_queue_card_life_days",
-      "Days until queue.endurance was written at that rate, from a new card",
+      "millrace_queue_card_life_seconds",
+      "Until queue.endurance was written at that rate, from a new card",
     ),
   };
 }

@@ -69,16 +69,29 @@ export class Recorder {
   readonly #parts: RecorderParts;
   readonly #recordings: Recordings;
   readonly #recorded = new Map<string, Recorded>();
+  #links: readonly RecordedLink[] = [];
   readonly #writing = new Set<Promise<void>>();
   #stopped = false;
 
   constructor(parts: RecorderParts) {
     this.#parts = parts;
     this.#recordings = new Recordings(parts.dataDir, parts.minFree, parts.limits);
-    for (const link of parts.links) {
+    this.follow(parts.links, new Set());
+  }
+
+  /** Other links from now on. Of those that are new or made anew nothing is held; what a fault asked for before is written. */
+  follow(links: readonly RecordedLink[], anew: ReadonlySet<string>): void {
+    this.#links = links;
+    const names = new Set(links.map(({ name }) => name));
+    for (const [name, recorded] of this.#recorded) {
+      if (names.has(name) && !anew.has(name)) continue;
+      if (recorded.timer) this.#write(recorded);
+      this.#recorded.delete(name);
+    }
+    for (const link of links) {
       const { capture, options, name } = link;
-      if (options.off || !capture) continue;
-      const tap = new LinkRecorder(options, parts.clock, (reason) => this.fault(name, reason));
+      if (options.off || !capture || this.#recorded.has(name)) continue;
+      const tap = new LinkRecorder(options, this.#parts.clock, (reason) => this.fault(name, reason));
       this.#recorded.set(name, { link, capture, tap, timer: undefined, reason: "", quietUntilMs: 0 });
     }
   }
@@ -109,7 +122,7 @@ export class Recorder {
 
   status(): RecorderStatus[] {
     const nowMs = this.#parts.clock.now().monoMs;
-    return this.#parts.links.map(({ name, driver, capture }) => {
+    return this.#links.map(({ name, driver, capture }) => {
       const tap = this.#recorded.get(name)?.tap;
       const where = capture ? { transport: capture.transport, at: capture.at } : {};
       if (!tap) return { link: name, recording: false, driver, ...where };
@@ -133,9 +146,9 @@ export class Recorder {
   #find(link: string): Recorded {
     const recorded = this.#recorded.get(link);
     if (recorded) return recorded;
-    const known = this.#parts.links.find(({ name }) => name === link);
+    const known = this.#links.find(({ name }) => name === link);
     if (!known) {
-      const names = this.#parts.links.map(({ name }) => name);
+      const names = this.#links.map(({ name }) => name);
       const there = names.length === 0 ? "there are no links" : `there are: ${names.join(", ")}`;
       throw new ConfigError(`there is no link "${link}"; ${there}`);
     }

@@ -35,6 +35,7 @@ export class GroupRun {
   /** Of the present run: the plan as it was when it began, and what came in place of refused requests. */
   #requests: readonly Request[] = [];
   #taken = 0;
+  #beganMs: number | undefined;
   #back = 0;
   #samples: Sample[] = [];
   #generation = 0;
@@ -104,6 +105,11 @@ export class GroupRun {
     return this.#empty();
   }
 
+  /** When the newest run was begun, monotonic milliseconds. */
+  get beganMs(): number | undefined {
+    return this.#beganMs;
+  }
+
   /** The next request of the present run; only when `ready`. */
   take(nowMs: number): Turn | undefined {
     const missed = this.#taken === 0 ? this.#begin(nowMs) : 0;
@@ -140,6 +146,7 @@ export class GroupRun {
   }
 
   #begin(nowMs: number): number {
+    this.#beganMs = nowMs;
     this.plan.refresh?.();
     this.#requests = this.plan.requests;
     this.#begunLate = this.#skipTo(nowMs);

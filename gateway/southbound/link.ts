@@ -55,6 +55,10 @@ export class Link implements Worker {
     this.#life.start(first);
   }
 
+  get name(): string {
+    return this.#parts.name;
+  }
+
   /** Idempotent, never rejects; ends within 3 x `graceMs` whatever the driver does, and leaves nothing behind. */
   stop(): Promise<void> {
     this.#calls++;

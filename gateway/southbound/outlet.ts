@@ -155,7 +155,16 @@ export class Outlet {
     if (samples.length === 0) return;
     const { device, name, stream, everyMs, tags } = run.plan.group;
     try {
-      const scan = { device, group: name, stream, everyMs, taken: this.#parts.clock.now(), samples, tags };
+      const scan = {
+        device,
+        group: name,
+        stream,
+        everyMs,
+        taken: this.#parts.clock.now(),
+        beganMs: run.beganMs,
+        samples,
+        tags,
+      };
       this.#parts.emit(this.#waiting === undefined ? scan : { ...scan, stored: waited(this.#waiting) });
     } catch (error) {
       this.#parts.log.error({ err: error, device: device.name }, "a scan could not be handed on");

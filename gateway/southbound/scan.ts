@@ -27,6 +27,8 @@ export interface Scan {
   readonly everyMs: number;
   /** When the last reply of the scan was in. Each sample has its own time. */
   readonly taken: Instant;
+  /** Monotonic milliseconds at which the run's first request was due on the wire; undefined where nothing was asked. */
+  readonly beganMs?: number | undefined;
   readonly samples: readonly Sample[];
   /** Every tag of the group, whether it has a sample here or not. */
   readonly tags: readonly Tag[];

@@ -75,7 +75,7 @@ function read(n: number, text: string): LogLine {
 }
 
 /** A value of the log or the like without what must not be seen. */
-function withoutSecrets(value: unknown, key: string): unknown {
+export function withoutSecrets(value: unknown, key: string): unknown {
   if (SECRET_KEY.test(key) && value !== null && value !== "" && typeof value !== "boolean") return MASK;
   if (typeof value === "string") return masked(value);
   if (Array.isArray(value)) return value.map((item) => withoutSecrets(item, ""));
@@ -83,6 +83,7 @@ function withoutSecrets(value: unknown, key: string): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withoutSecrets(item, name)]));
 }
 
-function masked(text: string): string {
+/** A text without what looks like a secret. */
+export function masked(text: string): string {
   return SECRET_TEXT.reduce((left, [pattern, by]) => left.replaceAll(pattern, by), text);
 }

@@ -2,6 +2,8 @@ import { collectDefaultMetrics, Counter as PromCounter, Gauge as PromGauge, Regi
 import type { Counter, CounterRow, Gauge, Histogram, Labels, Metrics } from "../core/metrics.ts";
 import { RowHistogram } from "./row-histogram.ts";
 
+const MISNAMED = ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"];
+
 /** `Metrics` on prom-client, with a registry of its own. */
 export class PromMetrics implements Metrics {
   readonly #registry = new Registry();
@@ -12,6 +14,8 @@ export class PromMetrics implements Metrics {
   /** Adds the process's own numbers (memory, CPU, event loop lag, open files). Call it once. */
   collectProcess(): void {
     collectDefaultMetrics({ register: this.#registry });
+    // They are gauges; `_total` is for counters, and checkers of metrics complain.
+    for (const name of MISNAMED) this.#registry.removeSingleMetric(name);
   }
 
   counter(name: string, help: string, labelNames: readonly string[] = []): Counter {
@@ -35,7 +39,11 @@ export class PromMetrics implements Metrics {
   gauge(name: string, help: string, labelNames: readonly string[] = []): Gauge {
     return once(this.#gauges, name, () => {
       const gauge = new PromGauge({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
-      return { set: (value, labels = {}) => gauge.set({ ...labels }, value) };
+      return {
+        set: (value, labels = {}) => gauge.set({ ...labels }, value),
+        // Without labels it would come back as 0, which is a figure.
+        reset: () => (labelNames.length === 0 ? gauge.remove({}) : gauge.reset()),
+      };
     });
   }
 
@@ -61,9 +69,30 @@ export class PromMetrics implements Metrics {
     return this.#registry.metrics();
   }
 
+  /** Every number there is, by name. */
+  describe(): MetricDescription[] {
+    return this.#registry
+      .getMetricsAsArray()
+      .map((metric) => ({
+        name: metric.name,
+        help: metric.help,
+        type: String(metric.type),
+        labels: "labelNames" in metric && Array.isArray(metric.labelNames) ? metric.labelNames.map(String) : [],
+      }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
   get contentType(): string {
     return this.#registry.contentType;
   }
+}
+
+export interface MetricDescription {
+  readonly name: string;
+  readonly help: string;
+  /** counter, gauge or histogram. */
+  readonly type: string;
+  readonly labels: readonly string[];
 }
 
 class Row implements CounterRow {
@@ -78,9 +107,9 @@ class Row implements CounterRow {
     this.#since += by;
   }
 
-  /** What was counted since the last time. */
+  /** What was counted since the last time; a 0 too, so that the first event is a step from there. */
   give(counter: PromCounter): void {
-    if (this.#since > 0) counter.inc(this.#labels, this.#since);
+    counter.inc(this.#labels, this.#since);
     this.#since = 0;
   }
 }

@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
+import { type Counter, type Metrics, noMetrics } from "../core/metrics.ts";
 import { type Stuck, stuckText } from "./progress.ts";
 
 export interface SdNotifyOptions {
@@ -12,6 +13,7 @@ export interface SdNotifyOptions {
   /** CLOCK_MONOTONIC, in milliseconds. Without it systemd is not told of a reload. */
   readonly monoMs?: (() => number) | undefined;
   readonly log: Logger;
+  readonly metrics?: Metrics;
   /** The program that speaks to systemd; tests give their own. */
   readonly program?: string;
 }
@@ -43,6 +45,8 @@ export function stuckLimitMs(env: SdNotifyOptions["env"]): number {
 export class SdNotify {
   readonly #options: SdNotifyOptions;
   readonly #enabled: boolean;
+  readonly #pings: Counter;
+  readonly #withheld: Counter;
   #timer: NodeJS.Timeout | undefined;
   #looking: NodeJS.Timeout | undefined;
   #pinging = false;
@@ -52,6 +56,12 @@ export class SdNotify {
 
   constructor(options: SdNotifyOptions) {
     this.#options = options;
+    const { metrics = noMetrics } = options;
+    this.#pings = metrics.counter("millrace_watchdog_pings_total", "Signs of life given to systemd's watchdog.");
+    this.#withheld = metrics.counter(
+      "millrace_watchdog_withheld_total",
+      "Signs of life that were not given because the gateway is not well; systemd restarts it after some.",
+    );
     this.#enabled = (options.env["NOTIFY_SOCKET"] ?? "") !== "";
   }
 
@@ -109,8 +119,10 @@ export class SdNotify {
       if (well) this.#options.log.info({}, "healthy again, watchdog pings go on");
       else this.#options.log.error({}, "not healthy, watchdog pings withheld");
     }
+    if (!well || this.#stuck) this.#withheld.inc();
     if (!well || this.#stuck || this.#pinging) return;
     this.#pinging = true;
+    this.#pings.inc();
     this.#say(["WATCHDOG=1"], () => {
       this.#pinging = false;
     });

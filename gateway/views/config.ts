@@ -8,6 +8,7 @@ import { ConfigError } from "../core/errors.ts";
 import type { ConfigCheck, ConfigDiff, ConfigView } from "../http/api/schemas.ts";
 import { configCheck, configDiff, configView } from "../http/api/schemas.ts";
 import { type ConfigDone, type ConfigJob, configWork } from "./config-work.ts";
+import { unmask } from "./unmask.ts";
 
 /** Longer texts are worked on in a thread: links are polled meanwhile. */
 const AT_ONCE = 32 * 1024;
@@ -35,6 +36,11 @@ export class ConfigViews {
     this.#startedWith = await readFile(this.#path, "utf8").then(hashOf, () => undefined);
   }
 
+  /** The configuration file. */
+  get path(): string {
+    return this.#path;
+  }
+
   /** Of the running configuration, for the audit trail. */
   get hash(): string | undefined {
     return this.#startedWith;
@@ -43,7 +49,18 @@ export class ConfigViews {
   async view(): Promise<ConfigView> {
     const text = await readFile(this.#path, "utf8").catch(() => "");
     const masked = maskedView.parse(await this.#do({ kind: "mask", text }));
-    return { file: this.#config.file, ...masked, changed: hashOf(text) !== this.#startedWith };
+    const sha256 = hashOf(text);
+    return { file: this.#config.file, ...masked, sha256, changed: sha256 !== this.#startedWith };
+  }
+
+  /** A text from the editor with its secrets as the file has them. @throws ConfigError with the line where none stands for one. */
+  async unmasked(text: string): Promise<string> {
+    return unmask(text, await readFile(this.#path, "utf8").catch(() => ""), this.#config.file);
+  }
+
+  /** A text of earlier, as it may be seen. */
+  async masked(text: string): Promise<string> {
+    return maskedView.parse(await this.#do({ kind: "mask", text })).text;
   }
 
   schema(): Record<string, unknown> {

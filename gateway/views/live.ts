@@ -23,23 +23,31 @@ export function stepsFor(tags: number): number {
 
 /** The newest sample of each tag, which of them changed, and their last hour, in memory and bounded by the number of tags. */
 export class LiveTags {
-  readonly #devices = new Map<string, Map<string, Held>>();
-  readonly #steps: number;
+  #devices: ReadonlyMap<string, Map<string, Held>> = new Map();
+  #steps = 0;
   readonly #now: () => number;
   #mark = 1;
 
   /** `now` gives Unix milliseconds. */
   constructor(devices: readonly Device[], now: () => number) {
     this.#now = now;
+    this.follow(devices);
+  }
+
+  /** Other devices and tags from now on; what stays keeps its sample and its hour. */
+  follow(devices: readonly Device[]): void {
+    const found = new Map<string, Map<string, Held>>();
     let count = 0;
     for (const { name, tags, derived = [] } of devices) {
+      const known = this.#devices.get(name);
       const held = new Map<string, Held>();
-      for (const tag of [...tags, ...derived]) {
-        held.set(tag.name, { sample: undefined, wallMs: 0, mark: 0, history: undefined });
+      for (const { name: tag } of [...tags, ...derived]) {
+        held.set(tag, known?.get(tag) ?? { sample: undefined, wallMs: 0, mark: 0, history: undefined });
         count++;
       }
-      this.#devices.set(name, held);
+      found.set(name, held);
     }
+    this.#devices = found;
     this.#steps = stepsFor(count);
   }
 

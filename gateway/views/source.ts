@@ -88,14 +88,13 @@ export class GatewayViews implements ApiSource {
       clock: now.clock,
       health: { ok, reasons: [...reasons] },
       links: this.links(),
-      devices: this.#parts.config.links.flatMap((link, index) =>
-        link.devices.map((device) => this.#device(link, index, device)),
-      ),
+      devices: this.#parts.config.links.flatMap((link) => link.devices.map((device) => this.#device(link, device))),
       uplinks: this.#parts.config.uplinks
         .map(({ name }) => uplinkBrief(this.#parts, name))
         .filter((one) => one !== undefined),
       queue: {
         bytes: stats.bytes,
+        reserveBytes: Math.max(0, stats.bytes - stats.streams.events.bytes - stats.streams.telemetry.bytes),
         maxBytes: stats.maxBytes,
         dropped: stats.dropped,
         quarantined: stats.quarantined,
@@ -111,19 +110,18 @@ export class GatewayViews implements ApiSource {
   }
 
   links(): LinkBrief[] {
-    return this.#parts.config.links.map((link, index) => this.#linkBrief(link, index));
+    return this.#parts.config.links.map((link) => this.#linkBrief(link));
   }
 
   async link(name: string): Promise<LinkView | undefined> {
-    const { config, links, recorder } = this.#parts;
-    const index = config.links.findIndex((link) => link.name === name);
-    const loaded = config.links[index];
-    const link = links()[index];
+    const { config, recorder } = this.#parts;
+    const loaded = config.links.find((one) => one.name === name);
+    const link = this.#running(name);
     if (!loaded || !link) return undefined;
     const held = recorder.status().find((one) => one.link === name);
     return {
-      ...this.#linkBrief(loaded, index),
-      units: loaded.devices.map((device) => this.#device(loaded, index, device)),
+      ...this.#linkBrief(loaded),
+      units: loaded.devices.map((device) => this.#device(loaded, device)),
       plan: planReport(loaded, link),
       recorder: {
         recording: held?.recording ?? false,
@@ -150,11 +148,11 @@ export class GatewayViews implements ApiSource {
   device(name: string): DeviceView | undefined {
     const found = this.#find(name);
     if (!found) return undefined;
-    const { link, index, device } = found;
+    const { link, device } = found;
     const states = new Map(this.#parts.live.states(name)?.map((state) => [state.tag, state]));
     const tags = [...device.tags, ...(device.derived ?? [])];
     return {
-      ...this.#device(link, index, device),
+      ...this.#device(link, device),
       values: tags.map((tag): TagView => {
         const state: TagState = states.get(tag.name) ?? { tag: tag.name, value: null, quality: "none" };
         const derived = !device.tags.includes(tag);
@@ -320,16 +318,20 @@ export class GatewayViews implements ApiSource {
     return found.sort((a, b) => b.at - a.at);
   }
 
-  #find(name: string): { readonly link: LoadedLink; readonly index: number; readonly device: Device } | undefined {
-    for (const [index, link] of this.#parts.config.links.entries()) {
+  #find(name: string): { readonly link: LoadedLink; readonly device: Device } | undefined {
+    for (const link of this.#parts.config.links) {
       const device = link.devices.find((one) => one.name === name);
-      if (device) return { link, index, device };
+      if (device) return { link, device };
     }
     return undefined;
   }
 
-  #linkBrief({ name, driver, devices }: LoadedLink, index: number): LinkBrief {
-    const status = this.#parts.links()[index]?.status();
+  #running(name: string): Link | undefined {
+    return this.#parts.links().find((one) => one.name === name);
+  }
+
+  #linkBrief({ name, driver, devices }: LoadedLink): LinkBrief {
+    const status = this.#running(name)?.status();
     return {
       name,
       driver: driver.name,
@@ -344,10 +346,9 @@ export class GatewayViews implements ApiSource {
     };
   }
 
-  #device(link: LoadedLink, index: number, { name, topic, tags, derived = [] }: Device): DeviceBrief {
-    const status: DeviceStatus | undefined = this.#parts
-      .links()
-      [index]?.status()
+  #device(link: LoadedLink, { name, topic, tags, derived = [] }: Device): DeviceBrief {
+    const status: DeviceStatus | undefined = this.#running(link.name)
+      ?.status()
       .devices.find((one) => one.name === name);
     return {
       name,

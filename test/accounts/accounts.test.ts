@@ -197,6 +197,21 @@ describe("millrace user", () => {
     expect((await run("add", "x", "--role", "viewer"))[1]).toContain("--password-file");
   });
 
+  it("takes the password from stdin where that is no terminal, its first line", async () => {
+    const given = (text: string) => testIo({ input: (most) => Promise.resolve(text.slice(0, most)) });
+    const args = ["--role", "admin", "--data", dataDir];
+    expect(await runUser(["add", "anna", ...args], given(`${GOOD}\r\nsecond line\n`))).toBe(0);
+    expect((await accounts().check("anna", GOOD))?.role).toBe("admin");
+    expect(await runUser(["passwd", "anna", "--data", dataDir], given("another long enough one"))).toBe(0);
+    expect(await accounts().check("anna", "another long enough one")).toBeDefined();
+    const empty = given("");
+    expect(await runUser(["add", "ben", ...args], empty)).toBe(64);
+    expect(empty.stderr()).toContain("no password in stdin");
+    const short = given("short\n");
+    expect(await runUser(["add", "ben", ...args], short)).toBe(78);
+    expect(short.stderr()).toContain("at least 12 characters");
+  });
+
   it("asks for the password twice, unseen", async () => {
     const answers = [GOOD, GOOD, GOOD, "something else"];
     const secretTo = vi.fn(() => Promise.resolve(answers.shift() ?? ""));

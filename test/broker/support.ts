@@ -4,6 +4,7 @@ import { performance } from "node:perf_hooks";
 import { generate, type Packet, parser } from "mqtt-packet";
 import { vi } from "vitest";
 import { LocalBroker } from "../../gateway/broker/local-broker.ts";
+import type { Auditor } from "../../gateway/core/audit.ts";
 import type { Clock } from "../../gateway/core/clock.ts";
 import type { Logger } from "../../gateway/core/log.ts";
 import { noMetrics } from "../../gateway/core/metrics.ts";
@@ -97,7 +98,12 @@ export async function cleanUpAll(): Promise<void> {
   for (const stop of stops.splice(0).reverse()) await stop();
 }
 
-export function makeBroker(options: object = {}, capture: unknown = [{ topics: ["plant/#"] }], folder?: string) {
+export function makeBroker(
+  options: object = {},
+  capture: unknown = [{ topics: ["plant/#"] }],
+  folder?: string,
+  audit?: Auditor,
+) {
   const queue = new FakeQueue();
   const log: LogLine[] = [];
   const broker = new LocalBroker({
@@ -105,6 +111,7 @@ export function makeBroker(options: object = {}, capture: unknown = [{ topics: [
     capture: captureOptions.parse(capture),
     queue,
     ...(folder === undefined ? {} : { folder }),
+    ...(audit && { audit }),
     gatewayId: "gw",
     clock,
     log: recordingLogger(log),

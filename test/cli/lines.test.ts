@@ -124,7 +124,7 @@ async function gateway(cwd: string): Promise<Line[]> {
     },
     encode: () => "",
     log: silentLogger,
-    errands: new Errands(config.links, () => links, log),
+    errands: new Errands(config, () => links, log),
   });
   await control.start();
   onTestFinished(async () => {

@@ -174,8 +174,10 @@ uplinks:
 
   it("refuses captured messages where nothing is captured, and a file that is wrong or not there", async () => {
     const without = await plan(["--captured", "1/s"], LINE.replace(/capture.*\n/, ""));
-    expect(without.code).toBe(64);
-    expect(without.io.stderr()).toContain("captures nothing");
+    expect(without.code).toBe(78);
+    expect(without.io.stderr()).toMatch(
+      /millrace\.yaml: it captures nothing; add .*capture: \[.*or leave --captured out/,
+    );
     expect((await plan([], "gateway: {}")).code).toBe(78);
     expect((await plan(["-c", "elsewhere.yaml"])).code).toBe(66);
   });

@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { onDiskText } from "../../gateway/cli/on-disk.ts";
 import { describeStatus } from "../../gateway/cli/status/describe.ts";
 import { statusReport } from "../../gateway/cli/status/report.ts";
 import { runStatus } from "../../gateway/cli/status.ts";
@@ -115,6 +116,20 @@ describe("describeStatus", () => {
         "",
       ].join("\n"),
     );
+  });
+});
+
+describe("what is on disk", () => {
+  it("tells what records take apart from the reserve for a full disk", () => {
+    const MIB = 2 ** 20;
+    expect(onDiskText(32 * MIB, 2048 * MIB, [{ bytes: 0 }, { bytes: 0 }])).toBe(
+      "queue  0 B of 2 GiB on disk, besides 32 MiB in reserve for when the disk is full",
+    );
+    expect(onDiskText(40 * MIB, 0, [{ bytes: 3 * MIB }, { bytes: 5 * MIB }])).toBe(
+      "queue  8 MiB on disk, besides 32 MiB in reserve for when the disk is full",
+    );
+    expect(onDiskText(8 * MIB, 0, [{ bytes: 8 * MIB }])).toBe("queue  8 MiB on disk");
+    expect(onDiskText(8 * MIB, 0)).toBe("queue  8 MiB on disk");
   });
 });
 

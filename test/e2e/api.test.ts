@@ -47,6 +47,7 @@ const CASES: Record<string, { path: string; method?: string; body?: unknown; ans
     body: { line: { link: "plc-1" }, unit: 1, address: "holding:0" },
     answer: schemas.interpretations,
   },
+  listOwnSessions: { path: "/sessions", answer: schemas.ownSessionsView },
   listUsers: { path: "/users", answer: schemas.usersView },
   addUser: {
     path: "/users",
@@ -58,6 +59,7 @@ const CASES: Record<string, { path: string; method?: string; body?: unknown; ans
   listTokens: { path: "/tokens", answer: schemas.tokensView },
   listAudit: { path: "/audit?limit=5", answer: schemas.auditView },
   exportAudit: { path: "/audit/export", answer: null },
+  getSupportBundle: { path: "/support", answer: null },
   verifyAudit: { path: "/audit/verify", answer: schemas.auditReport },
   getOpenApi: { path: "/openapi.json", answer: z.looseObject({ openapi: z.literal("3.1.0") }) },
 };
@@ -69,6 +71,7 @@ const ELSEWHERE = [
   "changePassword",
   "addToken",
   "removeToken",
+  "endOwnSession",
   "getScan",
   "stopScan",
   "getRecording",

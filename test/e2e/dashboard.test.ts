@@ -119,7 +119,7 @@ const PAGES = [
   ["uplink", "uplinks/cloud", "Limits"],
   ["log", "logs", "Last lines"],
   ["audit", "audit", "Who did what"],
-  ["configuration", "config", "How to apply it"],
+  ["configuration", "config", "Apply it"],
   ["wizard", "wizard", "2. Read an address"],
 ] as const;
 
@@ -200,6 +200,25 @@ describe("the dashboard", () => {
     await form.getByRole("button", { name: "Write" }).click();
     await page.getByText("Written. Read back: 42").waitFor();
     expect(plc.registers[10]).toBe(42);
+  });
+
+  it("says since when there are values, and cuts no source off", async () => {
+    await page.goto(`${base}#/devices/press-1`);
+    await page.getByText(/^Values since \d\d:\d\d:\d\d: they are not kept over a restart/).waitFor();
+    const cut = await page.evaluate(
+      `[...document.querySelectorAll(".source > span")].filter((one) => one.scrollWidth > one.clientWidth).length`,
+    );
+    expect([await page.locator(".source").count(), cut]).toEqual([3, 0]);
+  });
+
+  it("does not show an empty queue's reserve as used", async () => {
+    await page.goto(`${base}#/`);
+    await page.getByText(/^[\d.]+ (?:B|KiB|MiB) of 256 MiB · [\d.]+ % · 32 MiB in reserve$/).waitFor();
+    await page.goto(`${base}#/queue`);
+    const strip = page.locator(".strip");
+    await strip.getByText("in reserve for a full disk").waitFor();
+    const held = /^([\d.]+) (B|KiB|MiB)of 256 MiB$/.exec((await strip.locator("dd").nth(1).textContent()) ?? "");
+    expect([held?.[2] === "MiB" ? Number(held[1]) < 32 : true, held]).toEqual([true, expect.anything()]);
   });
 
   it("downloads what the recorder holds", async () => {

@@ -6,10 +6,13 @@ import { connectAsync } from "mqtt";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { verifyFolder } from "../../gateway/audit/verify.ts";
 import { runStatus } from "../../gateway/cli/status.ts";
+import { runSupport } from "../../gateway/cli/support.ts";
+import { supportTools } from "../../gateway/support-tools.ts";
 import { testIo } from "../cli/io.ts";
 import { Client, PASSWORD } from "../support/api-client.ts";
-import { startPlant } from "../support/api-plant.ts";
+import { type Plant, startPlant } from "../support/api-plant.ts";
 import { Authority } from "../support/authority.ts";
+import { unpacked } from "../support/bundle.ts";
 import { freePort, millrace, scratch, startGateway, until } from "../support/processes.ts";
 
 /** The API's security on whole gateways. */
@@ -29,6 +32,18 @@ const XSS = [
   "</title><svg/onload=alert(1)>",
   "javascript:alert(document.domain)",
 ];
+
+/** The files of a bundle that `millrace support` makes of a running gateway, and of one that is downloaded. */
+async function bundlesOf({ folder, port }: Plant, { cookie }: Client): Promise<[string, string][]> {
+  const io = testIo({ cwd: folder, nodeVersion: process.version });
+  expect(await runSupport(["--output", "bundle.tar.gz"], io, supportTools)).toBe(0);
+  expect(io.stderr()).not.toContain("No running gateway");
+  const url = `http://127.0.0.1:${port}/api/v1/support`;
+  const response = await fetch(url, { headers: { cookie } });
+  expect(response.headers.get("content-disposition")).toMatch(/"millrace-support-gw-1-\d{8}-\d{6}\.tar\.gz"/);
+  const downloaded = new Uint8Array(await response.arrayBuffer());
+  return [readFileSync(join(folder, "bundle.tar.gz")), downloaded].flatMap((bytes) => [...unpacked(bytes)]);
+}
 
 /** What is answered to every question that changes nothing. */
 async function everyAnswer(admin: Client): Promise<[string, string][]> {
@@ -75,6 +90,12 @@ describe("a secret", () => {
         .filter((line) => !line.includes("no accounts yet"))
         .join("\n"),
     ]);
+    const bundled = await bundlesOf(plant, admin);
+    const pieces = ["audit.ndjson", "check.json", "data-folder.txt", "learnt.json", "log.ndjson", "metrics.txt"];
+    pieces.push("millrace.yaml", "queue.json", "README.txt", "requests.json", "status.json", "system.json");
+    expect(new Set(bundled.map(([name]) => name))).toEqual(new Set(pieces));
+    expect(bundled.length).toBe(2 * pieces.length);
+    texts.push(...bundled.map(([name, text]): [string, string] => [`bundle: ${name}`, text]));
     const state = join(plant.folder, "data", "state");
     for (const file of readdirSync(state, { recursive: true, withFileTypes: true })) {
       if (file.isFile()) texts.push([file.name, readFileSync(join(file.parentPath, file.name), "latin1")]);

@@ -3,16 +3,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Accounts } from "../../gateway/accounts/accounts.ts";
 import type { AuditEvent } from "../../gateway/core/audit.ts";
+import { ConfigError } from "../../gateway/core/errors.ts";
 import { silentLogger } from "../../gateway/core/log.ts";
 import { Access } from "../../gateway/http/access.ts";
 import { accountRoutes } from "../../gateway/http/api/account-routes.ts";
 import { Api } from "../../gateway/http/api/api.ts";
+import { type CommitSource, commitRoutes } from "../../gateway/http/api/commit-routes.ts";
 import { configRoutes } from "../../gateway/http/api/config-routes.ts";
 import { dataRoutes } from "../../gateway/http/api/data-routes.ts";
 import { eventRoutes } from "../../gateway/http/api/event-routes.ts";
 import { plantRoutes } from "../../gateway/http/api/plant-routes.ts";
 import type { Overview } from "../../gateway/http/api/schemas.ts";
 import type { ApiSource } from "../../gateway/http/api/source.ts";
+import { supportRoutes } from "../../gateway/http/api/support-routes.ts";
 import { HttpServer, type HttpServerOptions } from "../../gateway/http/server.ts";
 import { Client } from "../support/api-client.ts";
 
@@ -65,7 +68,12 @@ export async function startFront(
     ...plantRoutes(all, audit),
     ...dataRoutes(all),
     ...configRoutes(all, audit),
+    ...commitRoutes(commits),
     ...eventRoutes(all, access, 20),
+    ...supportRoutes(() => {
+      reached.push("support");
+      return Promise.resolve({ name: "bundle.tar.gz", bytes: Buffer.from("x") });
+    }, audit),
   ];
   const api = new Api({ routes, access, audit, log, version: "1" });
   const server = new HttpServer({
@@ -124,7 +132,7 @@ const NO_OVERVIEW: Overview = {
   links: [],
   devices: [],
   uplinks: [],
-  queue: { bytes: 0, maxBytes: 1, dropped: 0, quarantined: 0, healthy: true },
+  queue: { bytes: 0, reserveBytes: 0, maxBytes: 1, dropped: 0, quarantined: 0, healthy: true },
   rates: { inPerSecond: 0, outPerSecond: 0, historyIn: [], historyOut: [] },
   broker: {},
 };
@@ -152,7 +160,7 @@ function noting(reached: unknown[], over: Partial<ApiSource>): ApiSource {
     deadLetters: (uplink) => Promise.resolve(note(undefined, uplink)),
     uplink: (name) => Promise.resolve(note(undefined, name)),
     logs: (query) => note({ lines: [], lost: 0 }, query),
-    config: () => Promise.resolve(note({ file: "", text: "", masked: 0, changed: false })),
+    config: () => Promise.resolve(note({ file: "", text: "", masked: 0, sha256: "", changed: false })),
     configSchema: () => note({}),
     checkConfig: (text) => Promise.resolve(note({ ok: true, faults: [], warnings: [] }, text)),
     diffConfig: (text) => Promise.resolve(note({ added: 0, removed: 0, lines: [] }, text)),
@@ -163,3 +171,16 @@ function noting(reached: unknown[], over: Partial<ApiSource>): ApiSource {
     ...over,
   };
 }
+
+/** Nothing waits, and nothing was ever applied. */
+const commits: CommitSource = {
+  pending: () => ({ state: "none", unhealthy: [] }),
+  plan: () => Promise.resolve({ whole: false, steps: [] }),
+  apply: () => Promise.reject(new ConfigError("nothing is applied here")),
+  confirm: () => Promise.reject(new ConfigError("no change waits for a confirmation")),
+  revert: () => {
+    throw new ConfigError("no change waits for a confirmation");
+  },
+  history: () => Promise.resolve({ entries: [] }),
+  historyText: () => Promise.resolve(undefined),
+};

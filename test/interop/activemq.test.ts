@@ -1,11 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectAsync, connect as openClient } from "mqtt";
 import rhea, { type Connection, type EventContext } from "rhea";
 import { afterAll, describe, expect, it } from "vitest";
 import { type ActiveMq, activeMq } from "../support/activemq.ts";
 import { MissingJars } from "../support/maven.ts";
-import { freePort, millrace, type Process, scratch, startGateway, until } from "../support/processes.ts";
+import { millrace, until } from "../support/processes.ts";
+import { areThere, publish, type Taken, UplinkRig } from "../support/uplink-rig.ts";
 
 /**
  * The gateway's own process into ActiveMQ Classic and Artemis: records from a local client, the server killed twice and the gateway
@@ -14,19 +14,20 @@ import { freePort, millrace, type Process, scratch, startGateway, until } from "
 
 const RECORDS = Number(process.env["MILLRACE_RECORDS"] ?? 5_000);
 const WINDOW = 500;
-const home = scratch("activemq");
-const cleanUp: (() => Promise<unknown>)[] = [];
-afterAll(async () => {
-  for (const step of cleanUp.reverse()) await step();
-  home.remove();
-});
+const LOGIN = { username: "gw", password: { env: "BROKER_PASSWORD" } };
+const ENV = { BROKER_PASSWORD: "gw-secret", WRONG: "not-it" };
+const rig = new UplinkRig("activemq", { name: "activemq", type: "activemq", ...LOGIN }, ENV);
+const { cleanUp } = rig;
+const configOf = (name: string, url: string, uplink: object) => rig.configOf(name, { url, ...uplink });
+const running = (file: string) => rig.running(file);
+afterAll(() => rig.end());
 
 const known = new Map<string, Promise<ActiveMq | undefined>>();
 /** One of a kind for all tests. Undefined where its jars cannot be had: said, and skipped. */
 function server(kind: "classic" | "artemis"): Promise<ActiveMq | undefined> {
   const started =
     known.get(kind) ??
-    activeMq(kind, join(home.path, kind)).then(
+    activeMq(kind, join(rig.path, kind)).then(
       (one) => {
         cleanUp.push(() => one.stop());
         process.stdout.write(`ActiveMQ ${kind} ${one.version}\n`);
@@ -41,53 +42,12 @@ function server(kind: "classic" | "artemis"): Promise<ActiveMq | undefined> {
   known.set(kind, started);
   return started;
 }
-const LOGIN = { username: "gw", password: { env: "BROKER_PASSWORD" } };
-const ENV = { BROKER_PASSWORD: "gw-secret", WRONG: "not-it" };
-
-async function configOf(name: string, url: string, uplink: object) {
-  const folder = join(home.path, name);
-  mkdirSync(folder);
-  const local = await freePort();
-  const http = await freePort();
-  const file = join(folder, "millrace.json");
-  const config = {
-    gateway: { id: "gw", dataDir: join(folder, "data") },
-    queue: { minFree: "16MiB" },
-    broker: { listeners: [{ port: local }] },
-    capture: [{ topics: ["plant/#"], stream: "events" }],
-    http: { port: http },
-    uplinks: [{ name: "activemq", type: "activemq", url, ...LOGIN, ...uplink }],
-  };
-  writeFileSync(file, JSON.stringify(config));
-  return { file, local, http };
-}
-
-async function running(file: string): Promise<Process> {
-  const gateway = await startGateway(file, ENV);
-  cleanUp.push(() => gateway.stop());
-  return gateway;
-}
-
-/** Publishes and waits for every PUBACK. */
-async function publish(port: number, from: number, to: number, body = (n: number) => `${n}`): Promise<void> {
-  const client = await connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0 });
-  const waiting: Promise<unknown>[] = [];
-  for (let n = from; n < to; n++) waiting.push(client.publishAsync(`plant/line-${n % 4}`, body(n), { qos: 1 }));
-  await Promise.all(waiting);
-  await client.endAsync();
-}
 
 function outside(url: string, id?: string): Connection {
   const { port } = new URL(url);
   const named = id === undefined ? {} : { container_id: id };
   const place = { host: "127.0.0.1", port: Number(port), reconnect: false as const, ...named };
   return rhea.create_container().connect({ ...place, username: "gw", password: "gw-secret" });
-}
-
-interface Taken {
-  readonly topic: string;
-  readonly n: number;
-  readonly id: string;
 }
 
 /** Takes all there is out of a queue. */
@@ -106,7 +66,7 @@ async function drained(url: string, address: string, least: number): Promise<rea
     if (typeof id === "string") got.push({ topic: String(topic), n: Number(String(content)), id });
     expect(message?.durable).toBe(true);
   });
-  const all = () => failed !== undefined || new Set(got.map(({ id }) => id)).size >= least;
+  const all = () => failed !== undefined || areThere(got, least);
   await until(`${least} records`, all, 120_000);
   expect(failed).toBeUndefined();
   await new Promise<void>((resolve) => {

@@ -1,11 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectAsync, connect as openClient } from "mqtt";
 import { afterAll, describe, expect, it } from "vitest";
 import { Cutter } from "../support/cutter.ts";
 import { KAFKA_VERSION, type KafkaServer, kafkaServer } from "../support/kafka.ts";
 import { MissingJars } from "../support/maven.ts";
-import { freePort, millrace, type Process, scratch, startGateway, until } from "../support/processes.ts";
+import { millrace, until } from "../support/processes.ts";
+import { areThere, publish, UplinkRig } from "../support/uplink-rig.ts";
 
 /**
  * The gateway's own process into Apache Kafka: records from a local client, the server killed twice and the gateway once in the middle,
@@ -14,17 +14,16 @@ import { freePort, millrace, type Process, scratch, startGateway, until } from "
 
 const RECORDS = Number(process.env["MILLRACE_RECORDS"] ?? 8_000);
 const WINDOW = 2000;
-const home = scratch("kafka");
-const cleanUp: (() => Promise<unknown>)[] = [];
-afterAll(async () => {
-  for (const step of cleanUp.reverse()) await step();
-  home.remove();
-});
+const rig = new UplinkRig("kafka", { name: "kafka", type: "kafka" });
+const { cleanUp } = rig;
+const configOf = (name: string, uplink: object) => rig.configOf(name, uplink);
+const running = (file: string) => rig.running(file);
+afterAll(() => rig.end());
 
 let known: Promise<KafkaServer | undefined> | undefined;
 /** One for all tests: it takes long to start. Undefined where its jars cannot be had: said, and skipped. */
 function server(): Promise<KafkaServer | undefined> {
-  known ??= kafkaServer(join(home.path, "server"), "message.max.bytes=100000\n").then(
+  known ??= kafkaServer(join(rig.path, "server"), "message.max.bytes=100000\n").then(
     (started) => {
       cleanUp.push(() => started.stop());
       process.stdout.write(`Apache Kafka ${KAFKA_VERSION}\n`);
@@ -37,39 +36,6 @@ function server(): Promise<KafkaServer | undefined> {
     },
   );
   return known;
-}
-
-async function configOf(name: string, uplink: object) {
-  const folder = join(home.path, name);
-  mkdirSync(folder);
-  const local = await freePort();
-  const http = await freePort();
-  const file = join(folder, "millrace.json");
-  const config = {
-    gateway: { id: "gw", dataDir: join(folder, "data") },
-    queue: { minFree: "16MiB" },
-    broker: { listeners: [{ port: local }] },
-    capture: [{ topics: ["plant/#"], stream: "events" }],
-    http: { port: http },
-    uplinks: [{ name: "kafka", type: "kafka", ...uplink }],
-  };
-  writeFileSync(file, JSON.stringify(config));
-  return { file, local, http };
-}
-
-async function running(file: string): Promise<Process> {
-  const gateway = await startGateway(file);
-  cleanUp.push(() => gateway.stop());
-  return gateway;
-}
-
-/** Publishes and waits for every PUBACK. */
-async function publish(port: number, from: number, to: number, body = (n: number) => `${n}`): Promise<void> {
-  const client = await connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0 });
-  const waiting: Promise<unknown>[] = [];
-  for (let n = from; n < to; n++) waiting.push(client.publishAsync(`plant/line-${n % 4}`, body(n), { qos: 1 }));
-  await Promise.all(waiting);
-  await client.endAsync();
 }
 
 interface Taken {
@@ -91,7 +57,7 @@ async function taken(kafka: KafkaServer, topic: string, least: number): Promise<
       return Promise.resolve();
     },
   });
-  await until(`${least} records`, () => new Set(got.map(({ id }) => id)).size >= least, 120_000);
+  await until(`${least} records`, () => areThere(got, least), 120_000);
   await consumer.disconnect();
   return got;
 }

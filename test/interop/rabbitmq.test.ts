@@ -1,11 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ChannelModel, connect } from "amqplib";
 import { connectAsync, connect as openClient } from "mqtt";
 import { afterAll, describe, expect, it } from "vitest";
 import { Cutter } from "../support/cutter.ts";
-import { freePort, millrace, type Process, scratch, startGateway, until } from "../support/processes.ts";
+import { millrace, until } from "../support/processes.ts";
 import { type RabbitMq, rabbitMq } from "../support/rabbitmq.ts";
+import { areThere, publish, type Taken, UplinkRig } from "../support/uplink-rig.ts";
 
 /**
  * The gateway's own process into Debian's RabbitMQ: records from a local client, the server stopped twice, the link cut and the gateway
@@ -14,17 +14,17 @@ import { type RabbitMq, rabbitMq } from "../support/rabbitmq.ts";
 
 const RECORDS = Number(process.env["MILLRACE_RECORDS"] ?? 8_000);
 const WINDOW = 500;
-const home = scratch("rabbitmq");
-const cleanUp: (() => Promise<unknown>)[] = [];
-afterAll(async () => {
-  for (const step of cleanUp.reverse()) await step();
-  home.remove();
-});
+const rig = new UplinkRig("rabbitmq", { name: "rabbit", type: "rabbitmq" });
+const { cleanUp } = rig;
+const configOf = (name: string, port: number, uplink: object) =>
+  rig.configOf(name, { url: `amqp://127.0.0.1:${port}`, ...uplink });
+const running = (file: string) => rig.running(file);
+afterAll(() => rig.end());
 
 let known: Promise<RabbitMq> | undefined;
 /** One for all tests: it takes long to start. */
 function server(): Promise<RabbitMq> {
-  known ??= rabbitMq(join(home.path, "server")).then((started) => {
+  known ??= rabbitMq(join(rig.path, "server")).then((started) => {
     cleanUp.push(() => started.stop());
     process.stdout.write(`RabbitMQ ${started.version}\n`);
     return started;
@@ -32,49 +32,10 @@ function server(): Promise<RabbitMq> {
   return known;
 }
 
-async function configOf(name: string, port: number, uplink: object) {
-  const folder = join(home.path, name);
-  mkdirSync(folder);
-  const local = await freePort();
-  const http = await freePort();
-  const file = join(folder, "millrace.json");
-  const config = {
-    gateway: { id: "gw", dataDir: join(folder, "data") },
-    queue: { minFree: "16MiB" },
-    broker: { listeners: [{ port: local }] },
-    capture: [{ topics: ["plant/#"], stream: "events" }],
-    http: { port: http },
-    uplinks: [{ name: "rabbit", type: "rabbitmq", url: `amqp://127.0.0.1:${port}`, ...uplink }],
-  };
-  writeFileSync(file, JSON.stringify(config));
-  return { file, local, http };
-}
-
-async function running(file: string): Promise<Process> {
-  const gateway = await startGateway(file);
-  cleanUp.push(() => gateway.stop());
-  return gateway;
-}
-
-/** Publishes and waits for every PUBACK. */
-async function publish(port: number, from: number, to: number): Promise<void> {
-  const client = await connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0 });
-  const waiting: Promise<unknown>[] = [];
-  for (let n = from; n < to; n++) waiting.push(client.publishAsync(`plant/line-${n % 4}`, `${n}`, { qos: 1 }));
-  await Promise.all(waiting);
-  await client.endAsync();
-}
-
-interface Taken {
-  readonly topic: string;
-  readonly n: number;
-  readonly id: string;
-}
-
 /** Takes all there is out of a queue, again and again: a quorum queue has no leader for a while after a crash. */
 async function drained(port: number, queue: string, least: number): Promise<readonly Taken[]> {
   const got: Taken[] = [];
-  const all = () => new Set(got.map(({ id }) => id)).size >= least;
+  const all = () => areThere(got, least);
   const end = Date.now() + 120_000;
   while (!all()) {
     try {

@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectAsync } from "mqtt";
 import { afterAll, describe, expect, it } from "vitest";
 import { curveKeyPair, Pull, Router, version } from "zeromq";
-import { freePort, millrace, needProgram, Process, root, scratch, startGateway, until } from "../support/processes.ts";
+import { freePort, millrace, needProgram, Process, root, until } from "../support/processes.ts";
+import { publish, UplinkRig } from "../support/uplink-rig.ts";
 
 /**
  * The gateway's own process to the receivers of the examples: records from a local client, the receiver killed twice and the gateway
@@ -11,12 +12,11 @@ import { freePort, millrace, needProgram, Process, root, scratch, startGateway, 
  */
 
 const RECORDS = Number(process.env["MILLRACE_RECORDS"] ?? 10_000);
-const home = scratch("zeromq");
-const cleanUp: (() => unknown)[] = [];
-afterAll(async () => {
-  for (const step of cleanUp.reverse()) await step();
-  home.remove();
-});
+const rig = new UplinkRig("zeromq", { name: "zmq", type: "zeromq" });
+const { cleanUp } = rig;
+const configOf = (name: string, uplink: object) => rig.configOf(name, uplink);
+const running = (file: string) => rig.running(file);
+afterAll(() => rig.end());
 
 const RECEIVERS = {
   python: () => [needProgram("python3", "python3-zmq"), join(root, "examples/zeromq/receiver.py")] as const,
@@ -28,39 +28,6 @@ function receiver(kind: keyof typeof RECEIVERS, url: string, file: string): Proc
   const started = new Process(program, [script, url, file]);
   cleanUp.push(() => started.stop("SIGKILL"));
   return started;
-}
-
-async function configOf(name: string, uplink: object) {
-  const folder = join(home.path, name);
-  mkdirSync(folder);
-  const local = await freePort();
-  const http = await freePort();
-  const file = join(folder, "millrace.json");
-  const config = {
-    gateway: { id: "gw", dataDir: join(folder, "data") },
-    queue: { minFree: "16MiB" },
-    broker: { listeners: [{ port: local }] },
-    capture: [{ topics: ["plant/#"], stream: "events" }],
-    http: { port: http },
-    uplinks: [{ name: "zmq", type: "zeromq", ...uplink }],
-  };
-  writeFileSync(file, JSON.stringify(config));
-  return { file, local, http };
-}
-
-async function running(file: string): Promise<Process> {
-  const gateway = await startGateway(file);
-  cleanUp.push(() => gateway.stop());
-  return gateway;
-}
-
-/** Publishes and waits for every PUBACK. */
-async function publish(port: number, from: number, to: number): Promise<void> {
-  const client = await connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0 });
-  const waiting: Promise<unknown>[] = [];
-  for (let n = from; n < to; n++) waiting.push(client.publishAsync(`plant/line-${n % 4}`, `${n}`, { qos: 1 }));
-  await Promise.all(waiting);
-  await client.endAsync();
 }
 
 interface Line {
@@ -83,7 +50,7 @@ describe("ZeroMQ", () => {
       process.stdout.write(`zeromq.js with libzmq ${version}\n`);
       const url = `tcp://127.0.0.1:${await freePort()}`;
       const { file, local } = await configOf(kind, { url });
-      const records = join(home.path, `${kind}.jsonl`);
+      const records = join(rig.path, `${kind}.jsonl`);
       const startedMs = performance.now();
       let peer = receiver(kind, url, records);
       let gateway = await running(file);

@@ -8,6 +8,8 @@ export class CountingPlc {
   readonly registers = new Uint16Array(100);
   /** How often each number was written. */
   readonly written = new Map<number, number>();
+  /** Connections there have been. */
+  connections = 0;
   /** Milliseconds before an answer leaves. */
   delayMs: () => number = () => 0;
 
@@ -31,6 +33,7 @@ export class CountingPlc {
 
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
+    this.connections++;
     socket.on("error", () => {});
     socket.on("close", () => this.#sockets.delete(socket));
     let rest = Buffer.alloc(0);

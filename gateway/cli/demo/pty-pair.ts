@@ -63,6 +63,8 @@ export async function withPerl(): Promise<PtyPair | undefined> {
   });
   child.stdin.on("error", () => {});
   const lines = createInterface({ input: child.stdout });
+  // It passes the errors of its input on; that the child is gone is seen by its exit.
+  lines.on("error", () => {});
   const first = new Promise<string>((resolve) => lines.once("line", resolve));
   const line = await soon(Promise.race([first, failed]));
   lines.close();
@@ -90,7 +92,9 @@ export async function withSocat(): Promise<PtyPair | undefined> {
     child.on("exit", () => resolve(false));
   });
   const started = new Promise<true>((resolve) => {
-    createInterface({ input: child.stderr }).on("line", (text) => {
+    const lines = createInterface({ input: child.stderr });
+    lines.on("error", () => {});
+    lines.on("line", (text) => {
       if (text.includes("starting data transfer loop")) resolve(true);
     });
   });

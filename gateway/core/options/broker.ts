@@ -145,6 +145,11 @@ export const brokerOptions = z.strictObject({
   retained: retainedOptions
     .prefault({})
     .describe("Retained messages kept on disk; beyond it a new one is only passed on."),
+  sys: duration(1000, 3_600_000)
+    .optional()
+    .describe(
+      "How often figures of the embedded broker are published under `$SYS/broker`, for users who may subscribe there; never when absent.",
+    ),
   external: externalBroker.optional(),
 });
 export type BrokerOptions = z.infer<typeof brokerOptions>;

@@ -1,24 +1,39 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type ConfigCheck, type ConfigDiff, type ConfigView, get, send } from "../api.ts";
+import { type ConfigCheck, type ConfigDiff, type ConfigView, get, type HistoryList, send } from "../api.ts";
 import { number } from "../format.ts";
+import { Apply } from "../parts/apply.tsx";
 import { Diff } from "../parts/diff.tsx";
+import { History } from "../parts/history.tsx";
 import { Card, Loading, Pill, Problem, usePolled } from "../parts/ui.tsx";
+import { pending } from "../pending.ts";
 import { t } from "../settings.ts";
+import { useStore } from "../store.ts";
 
 const CHECK_AFTER_MS = 400;
 /** Height of a line of the editor, and what is above the first; as the style sheet has them. */
 const LINE_PX = 20;
 const TOP_PX = 10;
 
-/** The configuration, and a candidate for it: checked as it is typed, compared, and taken along. Nothing here changes it. */
+/** The configuration, and a candidate for it: checked as it is typed, compared, applied on probation; and the texts there were. */
 export function ConfigPage(): JSX.Element {
-  const { data, error } = usePolled((signal) => get<ConfigView>("/config", signal), 0, "config");
+  const { data, error, again } = usePolled((signal) => get<ConfigView>("/config", signal), 0, "config");
+  const past = usePolled((signal) => get<HistoryList>("/config/history", signal), 0, "history");
+  const state = useStore(pending)?.state;
+  const before = useRef(state);
+  // What was applied is the file from now on; what was taken back is not any more.
+  useEffect(() => {
+    if (before.current !== state) {
+      again();
+      past.again();
+    }
+    before.current = state;
+  }, [state]);
   if (!data) return error === undefined ? <Loading /> : <Problem error={error} />;
-  return <Editor view={data} />;
+  return <Editor view={data} history={past.data} />;
 }
 
-function Editor({ view }: { view: ConfigView }): JSX.Element {
+function Editor({ view, history }: { view: ConfigView; history: HistoryList | undefined }): JSX.Element {
   const [text, setText] = useState(view.text);
   const [diff, setDiff] = useState<ConfigDiff | undefined>();
   const [error, setError] = useState<unknown>();
@@ -58,7 +73,9 @@ function Editor({ view }: { view: ConfigView }): JSX.Element {
     <>
       {view.changed && (
         <p class="warning">
-          {t("The file is another one than the gateway was started with: a restart takes it over.")}
+          {t(
+            "The file is another one than the gateway runs with: apply it with millrace reload, or take it from here.",
+          )}
         </p>
       )}
       <Card
@@ -81,7 +98,7 @@ function Editor({ view }: { view: ConfigView }): JSX.Element {
       >
         {view.masked > 0 && (
           <p class="warning">
-            {t("{n} secrets are masked here as [secret]: put them back before you save the text.", {
+            {t("{n} secrets are masked here as [secret]: they stay as they are where you leave them so.", {
               n: number(view.masked),
             })}
           </p>
@@ -117,14 +134,16 @@ function Editor({ view }: { view: ConfigView }): JSX.Element {
         <Faults check={check} go={go} />
       </Card>
       {diff && <Diff diff={diff} />}
-      <Card title={t("How to apply it")} wide>
-        <p>{t("The page changes nothing. Save the checked text as the file, and restart the gateway:")}</p>
-        <code class="block">
-          millrace check -c {view.file}
-          {"\n"}sudo systemctl restart millrace
-        </code>
-        <p class="note">{t("The queue stays as it is: what was not yet delivered is delivered after the restart.")}</p>
-      </Card>
+      <Apply text={text} base={view.sha256} ready={check?.ok === true && !checking} />
+      {history && (
+        <History
+          list={history}
+          onTake={(taken) => {
+            setText(taken);
+            area.current?.focus();
+          }}
+        />
+      )}
     </>
   );
 }

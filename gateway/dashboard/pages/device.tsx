@@ -128,9 +128,21 @@ function History({ device, row }: { device: string; row: Row }): JSX.Element {
   return (
     <Card title={t("{tag}, last hour", { tag: row.tag })} wide>
       {data ? <Plot key={row.tag} history={data} unit={row.unit} /> : <div class="plot waiting" />}
+      {data && <p class="note">{sinceWhen(data)}</p>}
       <Problem error={error} />
     </Card>
   );
+}
+
+/** Why a part of the hour is empty; nothing where it is not. */
+function sinceWhen({ from, stepMs, min }: HistoryView): string {
+  const first = min.findIndex((value) => value !== null);
+  if (first < 0) return t("No good value in the last hour: the next ones are plotted as they come.");
+  // A step or two at the edge is no hole.
+  if (first <= 2) return "";
+  return t("Values since {time}: they are not kept over a restart of the gateway.", {
+    time: clock(from + first * stepMs),
+  });
 }
 
 function columnsOf({
@@ -196,10 +208,11 @@ function columnsOf({
     {
       title: t("Source"),
       cell: ({ address, type, everyMs, derived }) => {
-        const text = `${derived ? t("derived") : (address ?? "")} ${type}, ${t("every {time}", { time: pace(everyMs) })}`;
+        const from = derived ? t("derived") : (address ?? "");
+        const how = `${type}, ${t("every {time}", { time: pace(everyMs) })}`;
         return (
-          <span class="note" title={text}>
-            {text}
+          <span class="note source" title={`${from} ${how}`}>
+            <span>{from}</span> <span>{how}</span>
           </span>
         );
       },

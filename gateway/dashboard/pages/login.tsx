@@ -1,6 +1,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { send } from "../api.ts";
+import { Field } from "../parts/field.tsx";
 import { Settings } from "../parts/frame.tsx";
 import { Problem } from "../parts/ui.tsx";
 import { t } from "../settings.ts";
@@ -71,38 +72,5 @@ export function LoginPage({ setup, onIn }: { setup: boolean; onIn: () => void })
       </div>
       <Settings />
     </main>
-  );
-}
-
-function Field({
-  label,
-  name,
-  value,
-  onValue,
-  complete,
-  secret,
-}: {
-  label: string;
-  name: string;
-  value: string;
-  onValue: (value: string) => void;
-  complete: string;
-  secret?: boolean;
-}): JSX.Element {
-  const given = {
-    id: name,
-    name,
-    value,
-    onInput: ({ currentTarget }: { currentTarget: HTMLInputElement }) => onValue(currentTarget.value),
-    autoComplete: complete,
-    autoCapitalize: "none",
-    spellcheck: false,
-    required: true,
-  } as const;
-  return (
-    <label class="field" for={name}>
-      <span>{label}</span>
-      {secret ? <input type="password" {...given} /> : <input type="text" {...given} />}
-    </label>
   );
 }

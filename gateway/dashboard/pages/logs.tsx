@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, type LogsView } from "../api.ts";
+import { download, get, type LogsView } from "../api.ts";
 import { clock, number } from "../format.ts";
 import { Card, Pill, Problem } from "../parts/ui.tsx";
 import { t } from "../settings.ts";
@@ -10,7 +10,57 @@ const MOST = 500;
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 
 /** The last lines of the log, the newest first, as they are written. */
-export function LogsPage(): JSX.Element {
+export function LogsPage({ mayGather }: { mayGather: boolean }): JSX.Element {
+  return (
+    <>
+      <Lines />
+      {mayGather && <Support />}
+    </>
+  );
+}
+
+/** What somebody elsewhere needs to help, as one file. */
+function Support(): JSX.Element {
+  const [busy, setBusy] = useState(false);
+  const [told, setTold] = useState("");
+  const [error, setError] = useState<unknown>();
+  const gather = async () => {
+    setBusy(true);
+    setTold("");
+    setError(undefined);
+    try {
+      await download("/support", "millrace-support.tar.gz");
+      setTold(t("Gathered. Look into it before you send it on."));
+    } catch (problem) {
+      setError(problem);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <Card
+      title={t("Support bundle")}
+      wide
+      action={
+        <button type="button" disabled={busy} onClick={() => void gather()}>
+          {t("Gather and download")}
+        </button>
+      }
+    >
+      <p class="note">
+        {t(
+          "Configuration, status, metrics, log, queue and audit trail in one file, without secrets; names of hosts, topics, devices and users are in it.",
+        )}
+      </p>
+      <p role="status" class="told">
+        {told}
+      </p>
+      <Problem error={error} />
+    </Card>
+  );
+}
+
+function Lines(): JSX.Element {
   const [level, setLevel] = useState<(typeof LEVELS)[number]>("info");
   const [filter, setFilter] = useState("");
   const { lines, lost, error } = useLines(level);

@@ -69,7 +69,8 @@ function Rates({ now: { rates, startedAt, now, clock } }: { now: Overview }): JS
 
 function Backlog({ now: { queue, uplinks } }: { now: Overview }): JSX.Element {
   const backlog = uplinks.reduce((sum, uplink) => sum + uplink.backlog, 0);
-  const filled = (queue.bytes / Math.max(1, queue.maxBytes)) * 100;
+  const held = queue.bytes - queue.reserveBytes;
+  const filled = (held / Math.max(1, queue.maxBytes)) * 100;
   return (
     <Card title={t("Backlog")} action={<a href={linkTo("queue")}>{t("Queue")}</a>}>
       <meter
@@ -81,7 +82,8 @@ function Backlog({ now: { queue, uplinks } }: { now: Overview }): JSX.Element {
         aria-label={t("Disk space of the queue in use: {share}", { share: percent(filled) })}
       />
       <p class="note">
-        {t("{used} of {all}", { used: bytes(queue.bytes), all: bytes(queue.maxBytes) })} · {percent(filled)}
+        {t("{used} of {all}", { used: bytes(held), all: bytes(queue.maxBytes) })} · {percent(filled)}
+        {queue.reserveBytes > 0 && ` · ${t("{size} in reserve", { size: bytes(queue.reserveBytes) })}`}
       </p>
       <dl class="figures">
         <Figure label={t("records waiting")} value={number(backlog)} />

@@ -43,7 +43,10 @@ export function QueuePage(): JSX.Element {
   const { data, error } = usePolled((signal) => get<QueueView>("/queue", signal), EVERY_MS, "queue");
   if (!data) return error === undefined ? <Loading /> : <Problem error={error} />;
   const stats: Stats = data.stats;
-  const { quarantine, wear } = stats;
+  const { quarantine, wear, streams } = stats;
+  // What no stream has is kept for when the disk is full.
+  const held = streams && Object.values(streams).reduce((sum, stream) => sum + stream.bytes, 0);
+  const reserve = Math.max(0, (stats.bytes ?? 0) - (held ?? stats.bytes ?? 0));
   return (
     <>
       <Problem error={error} />
@@ -59,9 +62,10 @@ export function QueuePage(): JSX.Element {
         </div>
         <Figure
           label={t("on disk")}
-          value={bytes(stats.bytes ?? 0)}
+          value={bytes((stats.bytes ?? 0) - reserve)}
           note={t("of {all}", { all: bytes(stats.maxBytes ?? 0) })}
         />
+        {reserve > 0 && <Figure label={t("in reserve for a full disk")} value={bytes(reserve)} />}
         <Figure label={t("until full")} {...spell(stats.secondsToFull)} />
         <Figure label={t("until drained")} {...spell(stats.secondsToDrain)} />
         <Figure label={t("dropped")} value={number(stats.dropped ?? 0)} />

@@ -1,5 +1,10 @@
+import { zhAccounts } from "./zh-accounts.ts";
+import { zhConfig } from "./zh-config.ts";
+
 /** Every phrase of the page, English and Chinese, and the words of the gateway that stand in a state. */
 export const zh = {
+  ...zhAccounts,
+  ...zhConfig,
   "1. Find the units on a line": "1. 查找线路上的站点",
   "2. Read an address": "2. 读取地址",
   Address: "地址",
@@ -57,7 +62,6 @@ export const zh = {
   "Good until": "有效期至",
   Hide: "隐藏",
   Host: "主机",
-  "How to apply it": "如何生效",
   "It was not written.": "未写入。",
   Lane: "通道",
   Language: "语言",
@@ -94,6 +98,7 @@ export const zh = {
   "No tag is like that.": "没有符合条件的点位。",
   "No uplinks are configured.": "未配置上行。",
   "No.": "序号",
+  "No good value in the last hour: the next ones are plotted as they come.": "最近一小时没有正常值：有新值时即绘制。",
   "Nobody answered.": "无站点应答。",
   "None yet.": "暂无。",
   "None.": "无。",
@@ -163,13 +168,7 @@ export const zh = {
   "The browser does not let it be copied; it is selected now.": "浏览器不允许复制；现已选中。",
   "The chain holds: {n} entries.": "链完整：共 {n} 条。",
   "The chain is broken at {place} ({n} faults): {what}": "链在 {place} 处断裂（{n} 处错误）：{what}",
-  "The file is another one than the gateway was started with: a restart takes it over.":
-    "文件与网关启动时不同：重启后生效。",
   "The last {n} bytes that passed are held, the oldest {age} old.": "保留最近经过的 {n} 字节，最早的在 {age} 之前。",
-  "The page changes nothing. Save the checked text as the file, and restart the gateway:":
-    "本页面不做任何更改。请将检查过的文本保存为文件，并重启网关：",
-  "The queue stays as it is: what was not yet delivered is delivered after the restart.":
-    "队列保持不变：尚未送达的内容在重启后送达。",
   "The same": "等同",
   "The two passwords differ.": "两次输入的密码不同。",
   Theme: "主题",
@@ -196,6 +195,7 @@ export const zh = {
   Uplinks: "上行",
   "User name": "用户名",
   Value: "值",
+  "Values since {time}: they are not kept over a restart of the gateway.": "自 {time} 起的数值：网关重启后不保留。",
   "Verify the chain": "校验链",
   Waiting: "等待",
   What: "操作",
@@ -230,6 +230,7 @@ export const zh = {
   "every {time}": "每 {time}",
   fits: "相符",
   greatest: "最大",
+  "in reserve for a full disk": "为磁盘写满而预留",
   least: "最小",
   "line {line}, column {column}": "第 {line} 行，第 {column} 列",
   live: "实时",
@@ -264,10 +265,9 @@ export const zh = {
   "{n} of {all}": "{n} / {all}",
   "{n} of {all} messages on their way": "{n} / {all} 条消息在途",
   "{n} of {all} tags": "{n} / {all} 个点位",
-  "{n} secrets are masked here as [secret]: put them back before you save the text.":
-    "有 {n} 个机密以 [secret] 遮盖：保存前请恢复。",
   "{n} set aside": "{n} 已隔离",
   "{n} years": "{n} 年",
+  "{size} in reserve": "预留 {size}",
   "{share} as planned": "计划 {share}",
   "{state}: {n} of {all} asked, {found} found": "{state}：已询问 {n} / {all}，找到 {found}",
   "{tag} in the last hour: between {least} and {most} {unit}": "{tag} 最近一小时：{least} 至 {most} {unit}",
@@ -281,6 +281,14 @@ export type Phrase = keyof typeof zh;
 
 /** Words that the gateway says. */
 export const states: Readonly<Record<string, string>> = {
+  confirmed: "已确认",
+  reverted: "已回退",
+  found: "已有",
+  waiting: "等待",
+  restart: "重启",
+  start: "启动",
+  stop: "停止",
+  change: "更改",
   connected: "已连接",
   connecting: "正在连接",
   disconnected: "已断开",

@@ -1,39 +1,24 @@
 import { z } from "zod";
-import type { Accounts } from "../../accounts/accounts.ts";
-import { type Token, userName } from "../../accounts/file.ts";
-import { roleName, type Scope, scopeName, scopesOf } from "../../accounts/roles.ts";
-import type { AuditEntry } from "../../audit/chain.ts";
-import type { AuditReport } from "../../audit/verify.ts";
-import type { AuditEvent, Auditor } from "../../core/audit.ts";
-import { type Access, cookieFor, type Principal, type Started } from "../access.ts";
+import { userName } from "../../accounts/file.ts";
+import { scopesOf } from "../../accounts/roles.ts";
+import { cookieFor, type Started } from "../access.ts";
 import { HttpError } from "../body.ts";
+import { type AccountParts, by, known, password } from "./account-parts.ts";
+import { ownSessionRoutes } from "./own-session-routes.ts";
 import { type Route, route } from "./route.ts";
-import { auditReport, auditView, done, newToken, sessionView, tokensView, usersView, whoView } from "./schemas.ts";
-
-/** The audit trail, as far as the API reads it. */
-export interface AuditTrail extends Auditor {
-  newest(limit: number, before?: number): Promise<AuditEntry[]>;
-  export(): AsyncIterable<Uint8Array>;
-  verify(): Promise<AuditReport>;
-}
-
-export interface AccountParts {
-  readonly access: Access;
-  readonly accounts: Accounts;
-  readonly audit: AuditTrail;
-  readonly now: () => number;
-  readonly times: { readonly idleMs: number; readonly absoluteMs: number };
-  readonly version: string;
-  readonly gatewayId: string;
-}
-
-const password = z.string().min(1).max(256);
-const name = z.strictObject({ name: userName });
-const MOST_TOKEN_MS = 10 * 365 * 86_400_000;
+import { auditReport, auditView, done, sessionView, whoView } from "./schemas.ts";
+import { tokenRoutes } from "./token-routes.ts";
+import { userRoutes } from "./user-routes.ts";
 
 /** First start, login, users, tokens and the audit trail. */
 export function accountRoutes(parts: AccountParts): Route[] {
-  return [...sessionRoutes(parts), ...userRoutes(parts), ...tokenRoutes(parts), ...auditRoutes(parts)];
+  return [
+    ...sessionRoutes(parts),
+    ...ownSessionRoutes(parts),
+    ...userRoutes(parts),
+    ...tokenRoutes(parts),
+    ...auditRoutes(parts),
+  ];
 }
 
 function sessionRoutes({ access, accounts, audit, now, times, version, gatewayId }: AccountParts): Route[] {
@@ -129,156 +114,6 @@ function sessionRoutes({ access, accounts, audit, now, times, version, gatewayId
   ];
 }
 
-function userRoutes({ access, accounts, audit }: AccountParts): Route[] {
-  const list = async () => ({
-    answer: {
-      users: (await accounts.users()).map(({ name: user, role, created, changed }) => ({
-        name: user,
-        role,
-        created,
-        changed,
-      })),
-    },
-  });
-  return [
-    route({
-      id: "listUsers",
-      method: "GET",
-      path: "/users",
-      summary: "The users.",
-      tag: "accounts",
-      needs: "administer",
-      answer: usersView,
-      handle: list,
-    }),
-    route({
-      id: "addUser",
-      method: "POST",
-      path: "/users",
-      summary: "Adds a user.",
-      tag: "accounts",
-      needs: "administer",
-      body: z.strictObject({ name: userName, role: roleName, password }),
-      status: 201,
-      answer: usersView,
-      handle: async ({ body, principal }) => {
-        await accounts.add(body.name, body.role, body.password);
-        await audit.record({ ...by(principal, "user.add", body.name), detail: body.role });
-        return await list();
-      },
-    }),
-    route({
-      id: "changeUser",
-      method: "PUT",
-      path: "/users/{name}",
-      summary: "Gives a user another role or another password; ends their sessions.",
-      tag: "accounts",
-      needs: "administer",
-      params: name,
-      body: z.strictObject({ role: roleName.optional(), password: password.optional() }),
-      answer: usersView,
-      handle: async ({ params, body, principal }) => {
-        if (!(await accounts.user(params.name))) return undefined;
-        if (body.password !== undefined) {
-          await accounts.setPassword(params.name, body.password);
-          await audit.record(by(principal, "user.password", params.name));
-        }
-        if (body.role !== undefined) {
-          await accounts.setRole(params.name, body.role);
-          await audit.record({ ...by(principal, "user.role", params.name), detail: body.role });
-        }
-        await access.endAll(params.name, principal);
-        return await list();
-      },
-    }),
-    route({
-      id: "removeUser",
-      method: "DELETE",
-      path: "/users/{name}",
-      summary: "Removes a user; ends their sessions.",
-      tag: "accounts",
-      needs: "administer",
-      params: name,
-      answer: usersView,
-      handle: async ({ params, principal }) => {
-        if (!(await accounts.user(params.name))) return undefined;
-        if (params.name === principal?.user)
-          throw new HttpError(409, "MILLRACE_CONFIG", "nobody removes themselves; another admin can");
-        await accounts.remove(params.name);
-        await access.endAll(params.name);
-        await audit.record(by(principal, "user.remove", params.name));
-        return await list();
-      },
-    }),
-  ];
-}
-
-function tokenRoutes({ accounts, audit }: AccountParts): Route[] {
-  const view = ({ hash: _hash, ...shown }: Token) => shown;
-  return [
-    route({
-      id: "listTokens",
-      method: "GET",
-      path: "/tokens",
-      summary: "The tokens of programs, without the tokens themselves.",
-      tag: "accounts",
-      needs: "administer",
-      answer: tokensView,
-      handle: async () => ({ answer: { tokens: (await accounts.tokens()).map(view) } }),
-    }),
-    route({
-      id: "addToken",
-      method: "POST",
-      path: "/tokens",
-      summary: "Makes a token for a program, to be sent as `Authorization: Bearer …`. Shown this once.",
-      tag: "accounts",
-      needs: "administer",
-      body: z.strictObject({
-        name: z.string().trim().min(1).max(64),
-        scopes: z.array(scopeName).min(1).max(4),
-        forMs: z
-          .number()
-          .int()
-          .min(60_000)
-          .max(MOST_TOKEN_MS)
-          .optional()
-          .describe("It expires after; never when absent."),
-      }),
-      status: 201,
-      answer: newToken,
-      handle: async ({ body, principal }) => {
-        const { token, text } = await accounts.addToken(
-          body.name,
-          grantable(body.scopes, principal),
-          known(principal).name,
-          body.forMs,
-        );
-        await audit.record({
-          ...by(principal, "token.add", `${token.name} (${token.id})`),
-          detail: token.scopes.join(" "),
-        });
-        return { answer: { token: text, ...view(token) } };
-      },
-    }),
-    route({
-      id: "removeToken",
-      method: "DELETE",
-      path: "/tokens/{id}",
-      summary: "Takes a token back at once.",
-      tag: "accounts",
-      needs: "administer",
-      params: z.strictObject({ id: z.string().regex(/^[A-Za-z0-9_-]{12}$/) }),
-      answer: done,
-      handle: async ({ params, principal }) => {
-        if (!(await accounts.tokens()).some(({ id }) => id === params.id)) return undefined;
-        const token = await accounts.removeToken(params.id);
-        await audit.record(by(principal, "token.remove", `${token.name} (${token.id})`));
-        return { answer: { done: true as const } };
-      },
-    }),
-  ];
-}
-
 function auditRoutes({ audit }: AccountParts): Route[] {
   return [
     route({
@@ -322,21 +157,4 @@ function auditRoutes({ audit }: AccountParts): Route[] {
       },
     }),
   ];
-}
-
-/** A token cannot give away what whoever makes it has not. */
-function grantable(scopes: readonly Scope[], principal: Principal | undefined): readonly Scope[] {
-  const missing = scopes.find((scope) => !principal?.scopes.includes(scope));
-  if (missing === undefined) return scopes;
-  throw new HttpError(403, "MILLRACE_FORBIDDEN", `you have not ${missing} yourself`);
-}
-
-function by(principal: Principal | undefined, action: string, target?: string): AuditEvent {
-  const { name: actor, address } = known(principal);
-  return { actor, address, action, outcome: "ok", ...(target === undefined ? {} : { target }) };
-}
-
-function known(principal: Principal | undefined): Principal {
-  if (!principal) throw new HttpError(401, "MILLRACE_UNAUTHORIZED", "log in");
-  return principal;
 }

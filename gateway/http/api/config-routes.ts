@@ -6,7 +6,7 @@ import { configCheck, configDiff, configView, interpretations, scanView } from "
 import type { ApiSource } from "./source.ts";
 
 /** A configuration of thousands of tags. */
-const CONFIG_BYTES = 2 * 1024 * 1024;
+export const CONFIG_BYTES = 2 * 1024 * 1024;
 const text = z.strictObject({ text: z.string().max(CONFIG_BYTES) });
 const line = z
   .union([

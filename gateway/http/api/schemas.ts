@@ -83,7 +83,8 @@ export const overview = z.strictObject({
   devices: z.array(deviceBrief),
   uplinks: z.array(uplinkBrief),
   queue: z.strictObject({
-    bytes: count,
+    bytes: count.describe("On disk, the reserve included."),
+    reserveBytes: count.describe("Kept for when the disk is full: no records are in it."),
     maxBytes: count,
     secondsToFull: z.number().optional(),
     secondsToDrain: z.number().optional(),
@@ -249,8 +250,39 @@ export const configView = z.strictObject({
   file: z.string(),
   text: z.string().describe("The file as it is now, secrets masked."),
   masked: count.describe("Values that are masked in it."),
+  sha256: z.string().describe("Of the file, for `base` when a change is applied."),
   changed: z.boolean().describe("Whether it is another text than the gateway was started with."),
 });
+export const reloadPlan = z.strictObject({
+  whole: z.boolean().describe("All parts restart, within the process."),
+  steps: z.array(
+    z.strictObject({ part: z.string(), action: z.enum(["start", "stop", "restart", "change"]), why: z.string() }),
+  ),
+});
+export const pendingView = z.strictObject({
+  state: z.enum(["none", "applying", "waiting", "reverting"]),
+  id: count.optional().describe("Of the text in the history."),
+  by: z.string().optional(),
+  note: z.string().optional(),
+  leftMs: count.optional().describe("Milliseconds until it goes back."),
+  mustConfirm: z.boolean().optional().describe("It goes back unless somebody confirms it, however well all is."),
+  unhealthy: z.array(z.string()).describe("What was well before, or is new, and is not well now."),
+  plan: reloadPlan.optional(),
+  last: z
+    .strictObject({ id: count, outcome: z.enum(["confirmed", "reverted"]), why: z.string() })
+    .optional()
+    .describe("How the last change since the start ended."),
+});
+const historyBrief = z.strictObject({
+  id: count,
+  at: z.number(),
+  by: z.string().describe("Empty: found in the file."),
+  note: z.string(),
+  outcome: z.enum(["found", "waiting", "confirmed", "reverted"]),
+  why: z.string().optional(),
+  sha256: z.string(),
+});
+export const historyList = z.strictObject({ entries: z.array(historyBrief) });
 export const configCheck = z.strictObject({
   ok: z.boolean(),
   faults: z.array(located),
@@ -268,9 +300,34 @@ export const configDiff = z.strictObject({
     }),
   ),
 });
+export const historyText = historyBrief.extend({
+  text: z.string().describe("Secrets masked."),
+  diff: configDiff.describe("What it changes of the present file."),
+});
 
-export const userView = z.strictObject({ name: z.string(), role: roleName, created: ms, changed: ms });
+export const userView = z.strictObject({
+  name: z.string(),
+  role: roleName,
+  created: ms,
+  changed: ms,
+  lastLogin: ms.optional().describe("As far as the newest 1,000 entries of the audit trail tell."),
+  sessions: count,
+  locked: z
+    .array(z.strictObject({ address: z.string(), forMs: ms }))
+    .describe("Addresses from which the user has failed too often."),
+});
 export const usersView = z.strictObject({ users: z.array(userView) });
+export const ownSessionsView = z.strictObject({
+  sessions: z.array(
+    z.strictObject({
+      id: z.string().describe("Only for ending it: it is no way in."),
+      address: z.string().describe("Where it began."),
+      agoMs: ms.describe("Since it began."),
+      idleMs: ms.describe("Since its last request."),
+      own: z.boolean().describe("True for the one that asks."),
+    }),
+  ),
+});
 export const tokenView = z.strictObject({
   id: z.string(),
   name: z.string(),
@@ -343,6 +400,10 @@ export type QueueView = z.infer<typeof queueView>;
 export type UplinkBrief = z.infer<typeof uplinkBrief>;
 export type UplinkView = z.infer<typeof uplinkView>;
 export type LogsView = z.infer<typeof logsView>;
+export type ConfigPlan = z.infer<typeof reloadPlan>;
+export type PendingView = z.infer<typeof pendingView>;
+export type HistoryList = z.infer<typeof historyList>;
+export type HistoryText = z.infer<typeof historyText>;
 export type ConfigView = z.infer<typeof configView>;
 export type ConfigCheck = z.infer<typeof configCheck>;
 export type ConfigDiff = z.infer<typeof configDiff>;

@@ -1,6 +1,6 @@
 import { ConfigError, messageOf, NotConnectedError } from "../../core/errors.ts";
-import { formatDuration } from "../../core/options/units.ts";
 import type { Outgoing, Uplink, UplinkContext, UplinkLimits, Verdict } from "../../core/uplink.ts";
+import { Attempt } from "../attempt.ts";
 import { Inbound } from "./inbound.ts";
 import type { KafkaOptions } from "./options.ts";
 import { Outbox } from "./outbox.ts";
@@ -21,7 +21,7 @@ export class KafkaUplink implements Uplink {
   #transport: KafkaTransport | undefined;
   #outbox: Outbox | undefined;
   #inbound: Inbound | undefined;
-  #attempt: AbortController | undefined;
+  #attempt: Attempt | undefined;
   #closed = false;
   #lost: Error | undefined;
   #wake: (() => void) | undefined;
@@ -39,23 +39,20 @@ export class KafkaUplink implements Uplink {
     signal.throwIfAborted();
     const { connectTimeout, inFlight, maxMessage, kafkaTopic } = this.#options;
     const topics = isStatic(kafkaTopic) ? [this.#names.of("")] : [];
-    const attempt = new AbortController();
+    const attempt = new Attempt();
     this.#attempt = attempt;
-    const cancel = () => attempt.abort(signal.reason);
-    signal.addEventListener("abort", cancel, { once: true });
-    const late = new NotConnectedError(`no connection within ${formatDuration(connectTimeout)}`);
-    const timer = setTimeout(() => attempt.abort(late), connectTimeout);
     const transport = this.#make();
     try {
-      await aborted(attempt.signal, transport.connect(topics));
+      await attempt.run(
+        (mine) => aborted(mine, transport.connect(topics)),
+        { timeoutMs: connectTimeout, place: this.#options.brokers.join(", ") },
+        signal,
+      );
     } catch (error) {
       // Not waited for: what is still under way ends with it.
       void transport.close();
-      if (attempt.signal.aborted) throw attempt.signal.reason;
-      throw errorOf(error);
+      throw error === signal.reason ? error : errorOf(error);
     } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", cancel);
       this.#attempt = undefined;
     }
     this.#begin(transport, onLost);
@@ -92,7 +89,7 @@ export class KafkaUplink implements Uplink {
     if (this.#closed) return;
     this.#closed = true;
     const error = new NotConnectedError(CLOSED);
-    this.#attempt?.abort(error);
+    this.#attempt?.cancel(error);
     this.#inbound?.end();
     this.#outbox?.end(error);
     this.#wake?.();

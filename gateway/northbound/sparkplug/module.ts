@@ -11,6 +11,7 @@ const lives = new WeakMap<SparkplugOptions, NodeLife>();
 export const sparkplugModule: UplinkModule = {
   name: "sparkplug",
   schema: sparkplugSchema,
+  tellsPlant: true,
   check(options, shared) {
     const found: OptionFault[] = serverFaults(options as SparkplugOptions);
     if (shared?.encoder !== undefined && shared.encoder !== "values")
