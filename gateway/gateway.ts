@@ -11,6 +11,7 @@ import type { Auditor } from "./core/audit.ts";
 import type { Clock } from "./core/clock.ts";
 import type { Logger } from "./core/log.ts";
 import type { Metrics } from "./core/metrics.ts";
+import type { Worker } from "./core/work.ts";
 import { CurrentCommands } from "./current-commands.ts";
 import { Errands } from "./errands.ts";
 import { Front } from "./front.ts";
@@ -344,6 +345,11 @@ export class Gateway implements Runnable, Life {
     this.#front.take(scan);
     const body = samplesBody(scan.taken.wallMs, scan.samples);
     this.#broker.publishLive(scan.device.topic, Buffer.from(`{${body}`));
+  }
+
+  /** Who has work, and may be stuck in it. */
+  workers(): readonly Worker[] {
+    return [...this.#queue.workers, ...this.#upstreams.workers, ...this.#lines.all];
   }
 
   health(): Health {

@@ -185,6 +185,7 @@ function terminal(): CliIo {
     nodeVersion: process.version,
     argv1: fileURLToPath(import.meta.url),
     cwd: process.cwd(),
+    monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
   };
 }
 

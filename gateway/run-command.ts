@@ -16,9 +16,11 @@ import { ConfigHistory } from "./reload/history.ts";
 import { planReload } from "./reload/plan.ts";
 import { recoverPending } from "./reload/recover.ts";
 import { SystemClock } from "./system/clock.ts";
+import { isJournal, withPriority } from "./system/journal-lines.ts";
 import { LogLines } from "./system/log-lines.ts";
+import { Progress } from "./system/progress.ts";
 import { PromMetrics } from "./system/prom-metrics.ts";
-import { SdNotify } from "./system/sd-notify.ts";
+import { SdNotify, stuckLimitMs } from "./system/sd-notify.ts";
 
 /** `millrace run`, with everything it is made of. */
 export function runCommand(args: string[], io: CliIo): Promise<number> {
@@ -33,9 +35,10 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
     load: (file) => loadConfig(file, { env: io.env, cwd: io.cwd }),
     logger: (level) => {
       const out = destination({ fd: 1, sync: true });
+      const form = isJournal(io.env, 1) ? withPriority : (line: string) => line;
       const both = {
         write: (line: string) => {
-          out.write(line);
+          out.write(form(line));
           logs.write(line);
         },
       };
@@ -84,6 +87,12 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
       });
       return current;
     },
-    supervisor: (log) => new SdNotify({ env: io.env, healthy: () => current?.health().ok ?? false, log, metrics }),
+    supervisor: (log) => {
+      const workers = () => current?.workers() ?? [];
+      const progress = new Progress({ workers, limitMs: stuckLimitMs(io.env), log, metrics });
+      const healthy = () => current?.health().ok ?? false;
+      const { env, monotonicMs: monoMs } = io;
+      return new SdNotify({ env, healthy, stuck: () => progress.look(), monoMs, log, metrics });
+    },
   });
 }

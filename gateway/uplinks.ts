@@ -9,6 +9,7 @@ import type { Plant } from "./core/plant.ts";
 import type { Queue } from "./core/queue.ts";
 import type { WayTracer } from "./core/trace.ts";
 import type { Uplink, UplinkPolicy } from "./core/uplink.ts";
+import type { Worker } from "./core/work.ts";
 import { type DownlinkParts, RunningDownlink } from "./downlink.ts";
 import { willMessage } from "./northbound/control.ts";
 import { DeadLetterFiles } from "./northbound/dead-letter-files.ts";
@@ -109,6 +110,10 @@ export class RunningUplink {
   async stop(): Promise<void> {
     await this.#forwarder.stop();
     await this.#deadLetters.stop();
+  }
+
+  get worker(): Worker {
+    return this.#forwarder;
   }
 
   status(): ForwarderStatus {

@@ -1,6 +1,7 @@
 import type { LoadedConfig, LoadedUplink } from "./config/types.ts";
 import type { Queue } from "./core/queue.ts";
 import { selectorOf } from "./core/selector.ts";
+import type { Worker } from "./core/work.ts";
 import type { ForwarderStatus } from "./northbound/forwarder.ts";
 import type { Moves } from "./reload/plan.ts";
 import { type RunningUplink, selectionOf } from "./uplinks.ts";
@@ -51,6 +52,10 @@ export class Upstreams {
   /** In the order of the configuration. */
   status(): ForwarderStatus[] {
     return this.#order.flatMap((name) => this.#running.get(name)?.status() ?? []);
+  }
+
+  get workers(): readonly Worker[] {
+    return [...this.#running.values()].map(({ worker }) => worker);
   }
 
   /** Idempotent, never rejects. */

@@ -82,6 +82,8 @@ function layOut(tree, source, arch, version, epoch) {
 
   put(join(tree, "usr/bin/millrace"), text("millrace"), 0o755);
   put(join(tree, "usr/lib/systemd/system/millrace.service"), unitOf(source));
+  const dropIn = readFileSync(join(source, "systemd", "serial.conf"));
+  put(join(tree, "usr/lib/systemd/system/millrace.service.d/serial.conf"), dropIn);
   put(join(tree, "usr/lib/sysusers.d/millrace.conf"), readFileSync(join(source, "systemd", "millrace.sysusers")));
   put(join(tree, "usr/lib/udev/rules.d/60-millrace.rules"), text("60-millrace.rules"));
   const docs = join(tree, "usr/share/doc/millrace");

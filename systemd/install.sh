@@ -19,6 +19,7 @@ Usage: sudo systemd/install.sh
   /etc/millrace/millrace.yaml  the configuration (kept where it exists)
   /var/lib/millrace            queue and state (kept)
   /etc/systemd/system/millrace.service, /usr/lib/sysusers.d/millrace.conf
+  /usr/lib/systemd/system/millrace.service.d/serial.conf: serial ports
 
 The service is enabled, and restarted where it was running. Start it after editing the configuration:
   sudo systemctl start millrace
@@ -77,6 +78,8 @@ fi
 
 say "service millrace.service"
 install -m 0644 "$source/systemd/millrace.service" /etc/systemd/system/millrace.service
+# Serial ports. A link of the same name to /dev/null in /etc/systemd/system/millrace.service.d switches it off, and is kept.
+install -D -m 0644 "$source/systemd/serial.conf" /usr/lib/systemd/system/millrace.service.d/serial.conf
 dropin=/etc/systemd/system/millrace.service.d/node.conf
 if [ "$node" = /usr/bin/node ]; then
   rm -f "$dropin"

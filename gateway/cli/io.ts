@@ -33,6 +33,8 @@ export interface CliIo {
   /** Path of the program's main file, to start itself as a child. */
   readonly argv1: string;
   readonly cwd: string;
+  /** CLOCK_MONOTONIC in milliseconds, where somebody wants it as systemd does. */
+  readonly monotonicMs?: () => number;
 }
 
 /** The exit codes in use, from sysexits.h; 1 is "the answer is no" (`verify` found something missing). */

@@ -35,7 +35,8 @@ const HELP = `millrace run - run the gateway in the foreground
 Usage: millrace run [--config FILE] [--log-level LEVEL]
 
   -c, --config FILE    configuration (default: millrace.yaml)
-  --log-level LEVEL    debug, info (default), warn or error; JSON lines on stdout
+  --log-level LEVEL    debug, info (default), warn or error; JSON lines on stdout,
+                       with priorities where that is the journal
   -h, --help           this text
 
 SIGTERM or Ctrl-C stops it within 10 seconds; a second one ends it at once. SIGHUP applies the configuration file as

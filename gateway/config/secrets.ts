@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { access, constants, stat } from "node:fs/promises";
 import { isAbsolute, resolve } from "node:path";
 import { z } from "zod";
@@ -13,7 +13,7 @@ const MAX_SECRET_BYTES = 64 * 1024;
 
 /**
  * What `UplinkContext.secret` is made of: reads a secret anew at each call. One line end at the end of a file is not
- * part of the secret. The returned function throws ConfigError, naming the variable or the file, never the content.
+ * part of the secret. The returned function throws ConfigError, naming the variable, the file or the credential, never the content.
  */
 export function secretReader(
   folder: string,
@@ -25,8 +25,28 @@ export function secretReader(
       if (value === undefined || value === "") throw new ConfigError(`the environment variable ${ref.env} is not set`);
       return new Secret(value, `env ${ref.env}`);
     }
-    return new Secret(readSecretFile(resolve(folder, ref.file), ref.file), `file ${ref.file}`);
+    if ("credential" in ref) return credentialOf(ref.credential, env);
+    return new Secret(readSecretFile(resolve(folder, ref.file), `the secret file ${ref.file}`), `file ${ref.file}`);
   };
+}
+
+/** systemd's own variable: the folder with the credentials of this service. */
+const CREDENTIALS = "CREDENTIALS_DIRECTORY";
+
+function credentialOf(name: string, env: Readonly<Record<string, string | undefined>>): Secret {
+  const folder = env[CREDENTIALS] ?? "";
+  if (folder === "") throw new ConfigError(`the credential ${name} is not there: ${noFolder(name)}`);
+  const path = resolve(folder, name);
+  if (!existsSync(path)) throw new ConfigError(`the credential ${name} is not there: ${cureOf(name)}`);
+  return new Secret(readSecretFile(path, `the credential ${name}`), `credential ${name}`);
+}
+
+function noFolder(name: string): string {
+  return `${CREDENTIALS} is not set, so systemd gave none; ${cureOf(name)}`;
+}
+
+function cureOf(name: string): string {
+  return `write LoadCredential=${name}:/etc/millrace/secrets/${name} under [Service] (systemctl edit millrace), then restart`;
 }
 
 function readSecretFile(path: string, shown: string): string {
@@ -34,10 +54,10 @@ function readSecretFile(path: string, shown: string): string {
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    throw new ConfigError(`the secret file ${shown} cannot be read`, { cause });
+    throw new ConfigError(`${shown} cannot be read`, { cause });
   }
   const value = text.replace(/\r?\n$/, "");
-  if (value === "") throw new ConfigError(`the secret file ${shown} is empty`);
+  if (value === "") throw new ConfigError(`${shown} is empty`);
   return value;
 }
 
@@ -84,6 +104,9 @@ export async function checkSecrets(
       if (env !== undefined && (env[ref.env] ?? "") === "") {
         faults.warn(path, `the environment variable ${ref.env} is not set here; set it for the gateway`);
       }
+    } else if ("credential" in ref) {
+      const problem = await credentialProblem(ref.credential, env);
+      if (problem !== undefined) faults.warn(path, `the credential ${ref.credential} ${problem}`);
     } else {
       const problem = await fileProblem(resolve(folder, ref.file));
       if (problem !== undefined) faults.warn(path, `the secret file ${ref.file} ${problem}`);
@@ -104,6 +127,19 @@ export async function checkTlsFiles(options: unknown, path: Path, folder: string
     );
     if (!readable) faults.warn([...path, "tls", key], `${file} cannot be read here; it is looked for in ${folder}`);
   }
+}
+
+/** Only the service itself has its credentials: on another machine, or at a terminal, nothing is known of them. */
+async function credentialProblem(name: string, env: ConfigDeps["env"]): Promise<string | undefined> {
+  if (env === undefined) return undefined;
+  const folder = env[CREDENTIALS] ?? "";
+  if (folder === "") return `is not there: ${noFolder(name)}`;
+  const size = await stat(resolve(folder, name)).then(
+    (stats) => stats.size,
+    () => undefined,
+  );
+  if (size === undefined) return `is not there: ${cureOf(name)}`;
+  return size === 0 ? "is empty" : undefined;
 }
 
 async function fileProblem(path: string): Promise<string | undefined> {

@@ -111,6 +111,12 @@ export interface Driver {
   readonly concurrency: number;
 
   /**
+   * Within which each call ends by itself, whatever a device does, in milliseconds; a call that takes longer is aborted. Absent:
+   * 30 s.
+   */
+  readonly callLimitMs?: number;
+
+  /**
    * Turns the tags of one scan group into wire transactions. No I/O. Tags that are in none of them are listened for, where
    * the driver can, or only written.
    * @throws ConfigError naming the tag.

@@ -83,6 +83,8 @@ export class Delivery {
   #statusDue = false;
   #flyingBytes = 0;
   #lastProgressMs = 0;
+  /** When it was last looked for something to send. */
+  #movedMs = monotonicMs();
   #quiet: (() => void) | undefined;
 
   /** @param lost called once when the far side stopped to answer; the connection is to be closed. */
@@ -178,6 +180,12 @@ export class Delivery {
     return this.#adrift.map((part) => keysOf(part.job)).filter((keys) => keys.length > 0);
   }
 
+  /** For how long something could be sent and is not, in milliseconds. What the far side holds up does not count: it ends by `lost`. */
+  get idleMs(): number {
+    const isIdle = !this.#closed && !this.#sending && this.#flying === 0 && this.#held < this.#window;
+    return isIdle && this.#supply.ready ? monotonicMs() - this.#movedMs : 0;
+  }
+
   start(): void {
     const { name, queue, options } = this.#context;
     this.#lastProgressMs = monotonicMs();
@@ -237,6 +245,7 @@ export class Delivery {
   }
 
   #fillWindow(): void {
+    this.#movedMs = monotonicMs();
     if (this.#held === 0 && this.#supply.idle) this.#quiet?.();
     if (this.#closed || this.#sending) return;
     const batch: Part[] = [];
@@ -369,9 +378,11 @@ export class Delivery {
   }
 
   #watch(ackTimeoutMs: number): void {
-    if (this.#flying === 0 || monotonicMs() - this.#lastProgressMs < ackTimeoutMs) return;
+    // A wire that takes no more although all is answered is as dead as one that does not answer.
+    if ((this.#flying === 0 && !this.#sending) || monotonicMs() - this.#lastProgressMs < ackTimeoutMs) return;
     this.#lastProgressMs = monotonicMs();
-    this.#lost(new NotConnectedError(`no acknowledgement for ${Math.round(ackTimeoutMs / 1000)} s`));
+    const what = this.#flying === 0 ? "nothing more was taken" : "no acknowledgement";
+    this.#lost(new NotConnectedError(`${what} for ${Math.round(ackTimeoutMs / 1000)} s`));
   }
 
   #whenQuiet(resolve: () => void): void {

@@ -6,6 +6,7 @@ import type { Metrics } from "../core/metrics.ts";
 import type { Queue } from "../core/queue.ts";
 import type { WayTracer } from "../core/trace.ts";
 import type { Uplink, UplinkLimits } from "../core/uplink.ts";
+import type { Work, Worker } from "../core/work.ts";
 import { AlarmBackoff, Backoff } from "./backoff.ts";
 import { ServerBusyError } from "./busy.ts";
 import { Delivery, type DeliveryContext } from "./delivery.ts";
@@ -60,12 +61,17 @@ export interface ForwarderStatus {
 /** So many connections in a row that ended soon after they began are worth an alarm. */
 const SHORT_LIVED = 3;
 const SHORT_LIVED_KEY = "short-lived connections";
+/** Longer than any kind of uplink may be told to try to connect. */
+const CONNECT_MOST_MS = 330_000;
+/** Uplinks close within a few seconds, and the last verdicts are written down. */
+const CLOSE_MOST_MS = 10_000;
 
 /**
  * Owns the delivery to one upstream system: connects, and connects again with back-off; moves what the queue owes while
  * there is a connection (`Delivery`). Nothing that network or queue do ends it, only `stop`.
  */
-export class Forwarder {
+export class Forwarder implements Worker {
+  readonly part: string;
   readonly #settings: ForwarderSettings;
   readonly #options: ForwarderOptions;
   readonly #instruments: Instruments;
@@ -82,9 +88,11 @@ export class Forwarder {
   #uplink: Uplink | undefined;
   #shortLived = 0;
   #connectedMs = 0;
+  #step: { readonly doing: string; readonly mayTakeMs: number; readonly sinceMs: number } | undefined;
 
   constructor(settings: ForwarderSettings) {
     this.#settings = settings;
+    this.part = `uplink ${settings.name}`;
     this.#options = { ...FORWARDER_DEFAULTS, ...settings.options };
     this.#instruments = instruments(settings.metrics);
     this.#summary = new Summary(settings.log);
@@ -128,6 +136,23 @@ export class Forwarder {
     };
   }
 
+  work(): Work | undefined {
+    const step = this.#step;
+    if (step !== undefined) return { ...step, forMs: monotonicMs() - step.sinceMs };
+    const idleMs = this.#delivery?.idleMs ?? 0;
+    return idleMs > 0 ? { doing: "records are ready and none is sent", forMs: idleMs, mayTakeMs: 0 } : undefined;
+  }
+
+  /** Awaits what has to end by itself. */
+  async #within<T>(doing: string, mayTakeMs: number, call: Promise<T>): Promise<T> {
+    this.#step = { doing, mayTakeMs, sinceMs: monotonicMs() };
+    try {
+      return await call;
+    } finally {
+      this.#step = undefined;
+    }
+  }
+
   async #run(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff(this.#options.backoff);
     const alarms = new AlarmBackoff(this.#options.alarmBackoff);
@@ -159,13 +184,13 @@ export class Forwarder {
     const lost = new AbortController();
     const onLost = (error: Error) => lost.abort(error);
     try {
-      const limits = await uplink.connect(onLost, signal);
+      const limits = await this.#within("its uplink does not connect", CONNECT_MOST_MS, uplink.connect(onLost, signal));
       const startedMs = monotonicMs();
       await this.#deliver(uplink, limits, lost, signal);
       return { error: lost.signal.reason, lastedMs: monotonicMs() - startedMs };
     } catch (error) {
       this.#instruments.connects.inc({ uplink: this.#settings.name, result: resultOf(error) });
-      await uplink.close();
+      await this.#close(uplink);
       return { error, lastedMs: 0 };
     }
   }
@@ -192,12 +217,16 @@ export class Forwarder {
       if (!lost.signal.aborted) await delivery.finish();
     } finally {
       this.#instruments.connected.set(0, { uplink: name });
-      await uplink.close();
-      await delivery.end();
+      await this.#close(uplink);
+      await this.#within("its last verdicts are not written down", CLOSE_MOST_MS, delivery.end());
       if (lost.signal.aborted && !(lost.signal.reason instanceof ServerBusyError)) this.#poison.lost(delivery.adrift);
       queue.rewind(name);
       this.#delivery = undefined;
     }
+  }
+
+  async #close(uplink: Uplink): Promise<void> {
+    await this.#within("its uplink does not close", CLOSE_MOST_MS, uplink.close());
   }
 
   #deliveryContext(): DeliveryContext {

@@ -70,6 +70,11 @@ export class Lanes {
     for (const lane of this.#all()) lane.returnGap(gap);
   }
 
+  /** Whether there is something that waits for nothing. */
+  get liveReady(): boolean {
+    return STREAMS.some((stream) => this.#live.all[stream].ready);
+  }
+
   isBackfill(lane: Lane): boolean {
     return this.#backfill?.all[lane.stream] === lane;
   }

@@ -82,6 +82,12 @@ export class Supply {
     return this.#outbox.length === 0;
   }
 
+  /** Whether `next` would give a message, or take one further on its way. */
+  get ready(): boolean {
+    if (this.#trial !== undefined || !this.#room.open()) return false;
+    return this.#outbox.length > 0 || (this.#room.mayTakeMore() && this.#lanes.liveReady);
+  }
+
   /** Messages that were refused for the moment. */
   get retrying(): number {
     return this.#retries.size;

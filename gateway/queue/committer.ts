@@ -1,5 +1,6 @@
 import { QueueFullError, StorageError } from "../core/errors.ts";
 import type { NewRecord } from "../core/record.ts";
+import type { Work, Worker } from "../core/work.ts";
 import { type Append, Batch } from "./batch.ts";
 import { ByteWriter } from "./bytes.ts";
 import { sizeOf } from "./content.ts";
@@ -19,6 +20,8 @@ const MOST_WAITING_REFUSED = 4 * 1024 * 1024;
 const MOST_WAITING = 32 * 1024 * 1024;
 /** How long a full disk is waited for before those who append are told. */
 const FULL_WAIT_MS = 1000;
+/** A card that is busy with itself takes tens of seconds for an fsync. */
+const STEP_MOST_MS = 60_000;
 
 export interface CommitterParts {
   readonly row: Row;
@@ -38,7 +41,8 @@ const FULL = "the disk is full: nothing is taken until there is room";
  * The only one that writes into a row. One batch is in flight; the next is what gathered meanwhile, already encoded.
  * Seqs are given in the order of the calls, out of a reservation that is on disk before.
  */
-export class Committer {
+export class Committer implements Worker {
+  readonly part: string;
   readonly #parts: CommitterParts;
   readonly #out = new ByteWriter();
   readonly #stopped = new AbortController();
@@ -56,6 +60,8 @@ export class Committer {
   /** What is being written. */
   #writing: Batch | undefined;
   #seqRefused = false;
+  /** When the step that is under way began. */
+  #stepMs: number | undefined;
   /** The disk is full, and whoever appends is told at once. */
   #full = false;
   #fullTimer: NodeJS.Timeout | undefined;
@@ -64,6 +70,7 @@ export class Committer {
 
   constructor(parts: CommitterParts) {
     this.#parts = parts;
+    this.part = `queue ${parts.row.stream}`;
     this.#reserved = parts.row.nextSeq;
   }
 
@@ -98,6 +105,12 @@ export class Committer {
     this.#stage();
     this.#wake();
     await append.done.promise;
+  }
+
+  /** A disk that refuses is tried again and again: that is no step that does not end. */
+  work(): Work | undefined {
+    if (this.#stepMs === undefined || !this.#parts.health.good) return undefined;
+    return { doing: "a write does not end", forMs: performance.now() - this.#stepMs, mayTakeMs: STEP_MOST_MS };
   }
 
   /** Between `hold` and `release` no seq is given: the chains may change. */
@@ -168,8 +181,12 @@ export class Committer {
     // Appends of one turn share the first batch.
     await Promise.resolve();
     try {
-      for (let work = this.#work(); work !== undefined; work = this.#work()) await work;
+      for (let work = this.#work(); work !== undefined; work = this.#work()) {
+        this.#stepMs = performance.now();
+        await work;
+      }
     } finally {
+      this.#stepMs = undefined;
       // In the same turn as the last look at what waits: whoever comes after begins a new run.
       this.#running = undefined;
     }

@@ -6,6 +6,7 @@ import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
 import type { LaneRequest, Queue, QueueReader, QueueStats, Refused } from "../core/queue.ts";
 import type { Entry, Gap, NewRecord, StreamName } from "../core/record.ts";
+import type { Worker } from "../core/work.ts";
 import { ClockKeeper } from "./clock-keeper.ts";
 import { CrashGuard } from "./crash-guard.ts";
 import { errorCode } from "./files.ts";
@@ -109,6 +110,11 @@ export class LevelQueue implements Queue {
   }
   stats(): QueueStats {
     return this.#opened().stats();
+  }
+
+  /** Those that write; none while it is not open. */
+  get workers(): readonly Worker[] {
+    return this.#store?.workers ?? [];
   }
 
   /** For a look beside delivery; its methods reject with StorageError once the queue is closed. */

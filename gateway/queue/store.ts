@@ -6,6 +6,7 @@ import type { Metrics } from "../core/metrics.ts";
 import type { QueueOptions } from "../core/options/queue.ts";
 import type { LaneRequest, QueueReader, QueueStats, Refused } from "../core/queue.ts";
 import { type Entry, type Gap, type NewRecord, STREAMS, type StreamName } from "../core/record.ts";
+import type { Worker } from "../core/work.ts";
 import type { StoredTime } from "./boots.ts";
 import type { ClockKeeper } from "./clock-keeper.ts";
 import { Committer } from "./committer.ts";
@@ -100,6 +101,10 @@ export class Store {
   async start(): Promise<void> {
     await this.#remover.setBarredAside();
     await this.#limits.start();
+  }
+
+  get workers(): readonly Worker[] {
+    return STREAMS.map((stream) => this.#committers[stream]);
   }
 
   async append(stream: StreamName, records: readonly NewRecord[]): Promise<void> {

@@ -1,5 +1,5 @@
 import { TimeoutError } from "../core/driver.ts";
-import { NotConnectedError } from "../core/errors.ts";
+import { UnheededError } from "./headway.ts";
 import type { Timers } from "./timers.ts";
 
 export interface Bounds {
@@ -24,7 +24,7 @@ export function bounded<T>(call: (signal: AbortSignal) => Promise<T>, bounds: Bo
       cancel();
       cancel = timers.after(graceMs, () => {
         finish();
-        reject(new NotConnectedError("the driver does not give up", { cause: reason }));
+        reject(new UnheededError(reason));
       });
       own.abort(reason);
     };

@@ -14,6 +14,8 @@ import type { Sample } from "../core/sample.ts";
 import type { ProbeBudget } from "./breaker.ts";
 import { Calls } from "./calls.ts";
 import type { Turn } from "./group-run.ts";
+import type { Headway } from "./headway.ts";
+import { inOrder } from "./in-order.ts";
 import type { Meter } from "./meter.ts";
 import type { LinkOptions } from "./options.ts";
 import type { Outlet } from "./outlet.ts";
@@ -33,6 +35,7 @@ export interface BusParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly options: LinkOptions;
+  readonly headway: Headway;
   readonly onFault?: ((reason: string) => void) | undefined;
 }
 
@@ -44,6 +47,7 @@ export class Bus {
   readonly #driver: Driver;
   readonly #abort = new AbortController();
   readonly #calls: Calls;
+  readonly #callLimitMs: number;
   #onEnd: ((lost: Error | undefined) => void) | undefined;
   #end: { readonly lost: Error | undefined } | undefined;
   readonly #turns: Turns;
@@ -57,8 +61,9 @@ export class Bus {
     this.#parts = parts;
     this.#driver = driver;
     this.#turns = new Turns(parts, driver);
-    const { graceMs, timers } = parts.options;
-    this.#calls = new Calls({ signal: this.#abort.signal, graceMs, timers });
+    const { graceMs, timers, callLimitMs } = parts.options;
+    this.#callLimitMs = driver.callLimitMs ?? callLimitMs;
+    this.#calls = new Calls({ signal: this.#abort.signal, graceMs, timers, headway: parts.headway });
   }
 
   /** Answers on this connection so far. */
@@ -69,6 +74,13 @@ export class Bus {
   /** Whether somebody was asked on this connection, and nobody has answered for that long. */
   isSilent(forMs: number): boolean {
     return this.#unanswered > 0 && !this.#turns.probing && this.#now() - this.#lastAnswerMs > forMs;
+  }
+
+  /** For how long something is due that is not asked, although the wire is free. Milliseconds. */
+  get idleMs(): number {
+    if (this.#end || this.#inFlight > 0) return 0;
+    const now = this.#now();
+    return Math.max(0, now - this.#turns.wakeMs(now));
   }
 
   /** Asks the devices that are not offline whether they are there, although it is not their turn. */
@@ -183,8 +195,7 @@ export class Bus {
       this.#turns.probing = true;
       job.station.breaker.probing(startMs);
     }
-    const { callLimitMs } = this.#parts.options;
-    const limitMs = isProbe ? (job.station.breaker.patienceMs ?? callLimitMs) : callLimitMs;
+    const limitMs = (isProbe ? job.station.breaker.patienceMs : undefined) ?? this.#callLimitMs;
     const call = (signal: AbortSignal) =>
       isProbe ? this.#probe(job.station.device, signal) : this.#driver.read(job.turn.request, signal);
     const ended = (outcome: Outcome) => {
@@ -221,14 +232,14 @@ export class Bus {
   }
 
   async #performWrite(job: WriteJob, startMs: number): Promise<void> {
-    const { options, meter } = this.#parts;
+    const { meter } = this.#parts;
     const { station, writes } = job;
     const { device } = station;
     let outcome: { results: WriteResult[] } | { error: unknown };
     try {
       // Once it is on the wire the device may do it, whoever lost interest: it is not taken back.
       const write = async (signal: AbortSignal) => (await this.#driver.write?.(device, writes, signal)) ?? [];
-      outcome = { results: await this.#calls.run(options.callLimitMs, write) };
+      outcome = { results: await this.#calls.run(this.#callLimitMs, write) };
     } catch (error) {
       outcome = { error };
     }
@@ -283,14 +294,8 @@ export class Bus {
   }
 
   async #read(request: Request): Promise<Sample[]> {
-    const { callLimitMs } = this.#parts.options;
-    return this.#inOrder(await this.#calls.run(callLimitMs, (signal) => this.#driver.read(request, signal)), request);
-  }
-
-  #inOrder(samples: Sample[], request: Request): Sample[] {
-    if (isInOrder(samples, request)) return samples;
-    const byTag = new Map(samples.map((sample) => [sample.tag, sample]));
-    return request.tags.map((tag) => byTag.get(tag.name) ?? missing(tag.name, this.#now()));
+    const samples = await this.#calls.run(this.#callLimitMs, (signal) => this.#driver.read(request, signal));
+    return inOrder(samples, request, () => this.#now());
   }
 
   async #probe(device: Device, signal: AbortSignal): Promise<Sample[]> {
@@ -309,7 +314,11 @@ export class Bus {
     if (job.kind !== "read") return;
     const { request } = job.turn;
     this.#parts.meter.took(request, tookMs);
-    this.#give(job.turn, this.#inOrder(samples, request), now.monoMs);
+    this.#give(
+      job.turn,
+      inOrder(samples, request, () => this.#now()),
+      now.monoMs,
+    );
   }
 
   #alive(station: Station, what: "read" | "probe", tookMs: number, now: Instant): void {
@@ -386,15 +395,4 @@ export class Bus {
   #resolveWhenIdle(): void {
     if (this.#end && this.#inFlight === 0) this.#onEnd?.(this.#end.lost);
   }
-}
-
-/** One sample for each tag, in their order: as a driver gives them when all is well. */
-function isInOrder(samples: readonly Sample[], { tags }: Request): boolean {
-  if (samples.length !== tags.length) return false;
-  for (let at = 0; at < tags.length; at++) if (samples[at]?.tag !== tags[at]?.name) return false;
-  return true;
-}
-
-function missing(tag: string, monoMs: number): Sample {
-  return { tag, quality: "bad", reason: "no sample", monoMs };
 }

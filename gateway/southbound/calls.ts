@@ -1,5 +1,5 @@
 import { TimeoutError } from "../core/driver.ts";
-import { NotConnectedError } from "../core/errors.ts";
+import { type Headway, UnheededError } from "./headway.ts";
 import type { Timers } from "./timers.ts";
 
 export interface CallsParts {
@@ -8,6 +8,8 @@ export interface CallsParts {
   /** How long a call may take to settle once its signal aborted. */
   readonly graceMs: number;
   readonly timers: Timers;
+  /** Told when calls begin and end. */
+  readonly headway?: Headway;
 }
 
 /**
@@ -40,19 +42,21 @@ export class Calls {
     done: (value: T) => void,
     failed: (error: unknown) => void,
   ): void {
-    const { signal, graceMs, timers } = this.#parts;
+    const { signal, graceMs, timers, headway } = this.#parts;
     if (signal.aborted) {
       Promise.reject(signal.reason).catch(failed);
       return;
     }
     const own = this.#free.pop() ?? new AbortController();
     let heard = true;
+    headway?.begun();
     const abort = (reason: unknown) => {
       cancel();
       cancel = timers.after(graceMs, () => {
         this.#active.delete(abort);
         heard = false;
-        failed(new NotConnectedError("the driver does not give up", { cause: reason }));
+        headway?.abandoned();
+        failed(new UnheededError(reason));
       });
       own.abort(reason);
     };
@@ -60,6 +64,7 @@ export class Calls {
       cancel();
       this.#active.delete(abort);
       if (!own.signal.aborted) this.#free.push(own);
+      if (heard) headway?.ended();
       return heard;
     };
     let cancel = timers.after(limitMs, () => abort(new TimeoutError(`no answer within ${limitMs} ms`)));

@@ -1,8 +1,10 @@
 import type { Device, Request, Tag, TagWrite, WriteResult } from "../core/driver.ts";
 import { NotConnectedError } from "../core/errors.ts";
 import type { Sample } from "../core/sample.ts";
+import type { Work, Worker } from "../core/work.ts";
 import { Breaker, ProbeBudget } from "./breaker.ts";
 import { GroupRun } from "./group-run.ts";
+import { Headway } from "./headway.ts";
 import { instruments, Meter, type Took } from "./meter.ts";
 import { defaultOptions, type LinkOptions } from "./options.ts";
 import { Outlet } from "./outlet.ts";
@@ -21,7 +23,8 @@ import { Supervisor } from "./supervisor.ts";
  * or `timeout`, and again once a minute while it lasts, so that a long outage shows but does not fill the queue. The last
  * good value is not repeated for `bad`. One request without an answer makes its tags `bad` in that scan only.
  */
-export class Link {
+export class Link implements Worker {
+  readonly part: string;
   readonly #parts: LinkParts;
   #life: Supervisor | undefined;
   #plans: readonly GroupPlan[] = [];
@@ -32,6 +35,7 @@ export class Link {
 
   constructor(parts: LinkParts) {
     this.#parts = parts;
+    this.part = `link ${parts.name}`;
   }
 
   /**
@@ -96,6 +100,10 @@ export class Link {
     return { name, state: "stopped", since: clock.now().wallMs, overruns: 0, errors: 0, loadPercent: 0, devices: [] };
   }
 
+  work(): Work | undefined {
+    return this.#life?.work();
+  }
+
   /** What each run of each scan group asks for now, with what was learnt; nothing before `start`. */
   plan(): readonly GroupPlan[] {
     for (const plan of this.#plans) plan.refresh?.();
@@ -130,6 +138,17 @@ export class Link {
       }),
     );
     const outlet = new Outlet({ clock, log, meter, emit, shapers: this.#shapers, stations, options });
-    return { stations, budget: new ProbeBudget(options.probeShare), outlet, meter, clock, log, options, onFault };
+    const headway = new Headway(() => clock.now().monoMs);
+    return {
+      stations,
+      budget: new ProbeBudget(options.probeShare),
+      outlet,
+      meter,
+      clock,
+      log,
+      options,
+      headway,
+      onFault,
+    };
   }
 }

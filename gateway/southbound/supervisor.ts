@@ -2,6 +2,7 @@ import { type Device, type Driver, type Tag, type TagWrite, TimeoutError, type W
 import { ConfigError, messageOf, NotConnectedError, RejectedError } from "../core/errors.ts";
 import { readOnce } from "../core/read-once.ts";
 import type { Sample } from "../core/sample.ts";
+import type { Work } from "../core/work.ts";
 import { Backoff } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
 import { Breaker } from "./breaker.ts";
@@ -60,6 +61,7 @@ export class Supervisor {
   start(first: Driver): void {
     this.#tick();
     this.#loop = this.#live(first).catch((error: unknown) => {
+      this.#bus.headway.broken();
       this.#link.log.error({ err: error }, "link supervision failed");
     });
   }
@@ -122,6 +124,16 @@ export class Supervisor {
       loadPercent: meter.loadPercent(this.#now(), this.#concurrency),
       devices,
     };
+  }
+
+  /** What of the link's own doing does not end. */
+  work(): Work | undefined {
+    const { callLimitMs, graceMs } = this.#options;
+    const own = this.#bus.headway.work((this.#driver?.callLimitMs ?? callLimitMs) + graceMs);
+    const idleMs = this.#current?.idleMs ?? 0;
+    return (
+      own ?? (idleMs > 0 ? { doing: "requests are due and none is sent", forMs: idleMs, mayTakeMs: 0 } : undefined)
+    );
   }
 
   async #live(first: Driver): Promise<void> {
@@ -213,6 +225,7 @@ export class Supervisor {
   }
 
   #notConnected(error: unknown): void {
+    this.#bus.headway.notConnected(error);
     const message = messageOf(error);
     this.#lastError = message;
     this.#enter("down");

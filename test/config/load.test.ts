@@ -197,6 +197,46 @@ describe("secrets", () => {
   });
 });
 
+describe("credentials of systemd", () => {
+  const withCredential = PRESS.replace("{ env: MQTT_PASSWORD }", "{ credential: cloud-password }");
+  const cure =
+    "write LoadCredential=cloud-password:/etc/millrace/secrets/cloud-password under [Service] (systemctl edit millrace), then restart";
+
+  it("that are not there are a warning with the line, and with what to write in the unit", async () => {
+    const said = async (env: Record<string, string>) =>
+      (await loadText(withCredential, { env })).warnings.map(formatLocated);
+    const where = "millrace.yaml:15:81: uplinks[0].password: the credential cloud-password";
+    expect(await said({})).toEqual([
+      `${where} is not there: CREDENTIALS_DIRECTORY is not set, so systemd gave none; ${cure}`,
+    ]);
+    const folder = folderWith();
+    expect(await said({ CREDENTIALS_DIRECTORY: folder })).toEqual([`${where} is not there: ${cure}`]);
+    writeFileSync(join(folder, "cloud-password"), "");
+    expect(await said({ CREDENTIALS_DIRECTORY: folder })).toEqual([`${where} is empty`]);
+    // In a folder of systemd's own, whatever its mode says.
+    writeFileSync(join(folder, "cloud-password"), "hunter2\n");
+    expect(await said({ CREDENTIALS_DIRECTORY: folder })).toEqual([]);
+  });
+
+  it("are read anew at each call, and never show themselves", () => {
+    const folder = folderWith();
+    const ref = { credential: "cloud-password" };
+    expect(() => secretReader("/nowhere", {})(ref)).toThrow(
+      `the credential cloud-password is not there: CREDENTIALS_DIRECTORY is not set, so systemd gave none; ${cure}`,
+    );
+    const read = secretReader("/nowhere", { CREDENTIALS_DIRECTORY: folder });
+    expect(() => read(ref)).toThrow(`the credential cloud-password is not there: ${cure}`);
+    writeFileSync(join(folder, "cloud-password"), "first\n");
+    const secret = read(ref);
+    expect(secret.reveal()).toBe("first");
+    expect(`${secret} ${JSON.stringify({ secret })} ${inspect(secret)}`).not.toContain("first");
+    writeFileSync(join(folder, "cloud-password"), "second");
+    expect(read(ref).reveal()).toBe("second");
+    mkdirSync(join(folder, "a-folder"));
+    expect(() => read({ credential: "a-folder" })).toThrow("the credential a-folder cannot be read");
+  });
+});
+
 describe("warnings", () => {
   it("tell of certificates that are not in the folder of the configuration", async () => {
     const config = await loadText(`gateway: { id: gw }

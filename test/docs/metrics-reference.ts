@@ -6,6 +6,7 @@ import { loadConfig } from "../../gateway/config/load.ts";
 import { silentLogger } from "../../gateway/core/log.ts";
 import { Gateway } from "../../gateway/gateway.ts";
 import { SystemClock } from "../../gateway/system/clock.ts";
+import { Progress } from "../../gateway/system/progress.ts";
 import { type MetricDescription, PromMetrics } from "../../gateway/system/prom-metrics.ts";
 import { SdNotify } from "../../gateway/system/sd-notify.ts";
 import { root } from "../support/processes.ts";
@@ -35,6 +36,7 @@ export async function allMetrics(): Promise<MetricDescription[]> {
   const metrics = new PromMetrics();
   metrics.collectProcess();
   new SdNotify({ env: {}, healthy: () => true, log: silentLogger, metrics }).close();
+  new Progress({ workers: () => [], limitMs: 1_000, log: silentLogger, metrics }).look();
   for (const broker of BROKERS) {
     const folder = await mkdtemp(join(tmpdir(), "millrace-metrics-"));
     const text = `gateway: { id: gw, dataDir: ./data }\nqueue: { minFree: 1MiB }\nhttp: { port: 0 }\nbroker: ${broker}\n${LINES}`;

@@ -210,6 +210,8 @@ describe.skipIf(reason !== undefined)("the Debian package", () => {
     const said = install(deb.now);
     expect(said).toContain("over (0.0.9");
     expect(debian.must(["dpkg-query", "-W", "-f", "$" + "{Version}", "millrace"])).toBe(field(deb.now, "Version"));
+    const dropIn = "/usr/lib/systemd/system/millrace.service.d/serial.conf";
+    expect(debian.must(["cat", dropIn])).toContain("DeviceAllow=char-ttyUSB rw");
     expect(readFileSync(join(debian.path, config), "utf8")).toBe(configText(ports));
     expect(records()).toEqual(before);
     const second = await collect(ports, 5);

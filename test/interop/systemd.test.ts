@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { chmod, cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,13 +10,25 @@ const run = promisify(execFile);
 const folder = fileURLToPath(new URL("../../systemd/", import.meta.url));
 const unit = "millrace.service";
 let root = "";
+let dropIns = "";
+
+/** What `systemd-analyze security` says of the unit as it is in the root now, drop-ins and all. */
+async function shown(): Promise<string> {
+  const args = ["security", "--offline=true", "--no-pager", `--root=${root}`, unit];
+  return (await run("systemd-analyze", args)).stdout;
+}
+
+async function exposure(): Promise<number> {
+  return Number(/exposure level for millrace\.service: ([\d.]+)/.exec(await shown())?.[1]);
+}
 
 beforeAll(async () => {
   await run("systemd-analyze", ["--version"]).catch(() => {
     throw new Error("systemd-analyze is not here; install Debian's package systemd");
   });
   root = await mkdtemp(join(tmpdir(), "millrace-unit-"));
-  await mkdir(join(root, "etc/systemd/system"), { recursive: true });
+  dropIns = join(root, "etc/systemd/system/millrace.service.d");
+  await mkdir(dropIns, { recursive: true });
   await mkdir(join(root, "usr/bin"), { recursive: true });
   // The targets a unit hangs on; without them every unit fails.
   await cp("/usr/lib/systemd/system", join(root, "usr/lib/systemd/system"), {
@@ -37,12 +49,36 @@ describe("millrace.service", () => {
     expect(ours).toEqual([]);
   });
 
-  it("is exposed by at most 2.0 of 10", async () => {
-    const path = join(folder, unit);
-    const { stdout } = await run("systemd-analyze", ["security", "--offline=true", "--no-pager", path]);
-    const score = Number(/exposure level for millrace\.service: ([\d.]+)/.exec(stdout)?.[1]);
-    console.log(`systemd-analyze security: ${score}`);
-    expect(score).toBeLessThanOrEqual(2);
+  it("is exposed by at most 1.5 of 10 without serial ports, and by at most 2.0 with the drop-in that opens them", async () => {
+    const network = await exposure();
+    expect(await shown()).not.toContain("char-ttyUSB");
+    await cp(join(folder, "serial.conf"), join(dropIns, "serial.conf"));
+    const serial = await exposure();
+    expect(await shown()).toContain("char-ttyUSB:rw");
+    await rm(join(dropIns, "serial.conf"));
+    console.log(`systemd-analyze security: network only ${network}, with serial ports ${serial}`);
+    expect(network).toBeLessThanOrEqual(1.5);
+    expect(serial).toBeLessThanOrEqual(2);
+    expect(serial).toBeGreaterThan(network);
+  });
+
+  it("passes systemd-analyze verify with the drop-in too", async () => {
+    await cp(join(folder, "serial.conf"), join(dropIns, "serial.conf"));
+    const { stdout, stderr } = await run("systemd-analyze", ["verify", "--man=no", `--root=${root}`, unit]);
+    expect(`${stdout}${stderr}`.split("\n").filter((line) => /millrace|serial\.conf/.test(line))).toEqual([]);
+    await rm(join(dropIns, "serial.conf"));
+  });
+
+  it("has the drop-in no more once a link to /dev/null stands in its place, as docs/systemd.md says", async () => {
+    const shipped = join(root, "usr/lib/systemd/system/millrace.service.d");
+    await mkdir(shipped, { recursive: true });
+    await cp(join(folder, "serial.conf"), join(shipped, "serial.conf"));
+    const open = await exposure();
+    await symlink("/dev/null", join(dropIns, "serial.conf"));
+    expect(await exposure()).toBeLessThan(open);
+    expect(await shown()).not.toContain("char-ttyUSB");
+    await rm(join(dropIns, "serial.conf"));
+    await rm(shipped, { recursive: true });
   });
 
   it("fails the check when its program is not there, so the check can fail", async () => {

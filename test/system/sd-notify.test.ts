@@ -84,6 +84,43 @@ describe("SdNotify", () => {
     notify.close();
   });
 
+  it("asks to be killed when a part is stuck, naming it, once, and pings no more until it goes on", async () => {
+    let stuck = [{ part: "uplink cloud", doing: "its uplink does not close", forMs: 12_000 }];
+    let looks = 0;
+    const look = () => {
+      looks += 1;
+      return stuck;
+    };
+    const env = { PATH, NOTIFY_SOCKET: "/x", WATCHDOG_USEC: "80000" };
+    const notify = new SdNotify({ env, healthy: () => true, stuck: look, log: silentLogger, program });
+    notify.ready();
+    const triggers = async () => (await words()).filter((line) => line.includes("WATCHDOG=trigger"));
+    await vi.waitFor(async () => expect(await triggers()).toHaveLength(1), 5_000);
+    expect(await triggers()).toEqual([
+      "STATUS=uplink cloud is stuck: its uplink does not close, for 12 s; to be started again WATCHDOG=trigger",
+    ]);
+    const until = looks + 20;
+    await vi.waitFor(() => expect(looks).toBeGreaterThan(until), 5_000);
+    expect(await triggers()).toHaveLength(1);
+    expect(await words()).not.toContain("WATCHDOG=1");
+    stuck = [];
+    await vi.waitFor(async () => expect(await words()).toContain("WATCHDOG=1"), 5_000);
+    notify.close();
+  });
+
+  it("looks after the parts where there is no systemd too, and says nothing", async () => {
+    let looks = 0;
+    const look = () => {
+      looks += 1;
+      return [{ part: "link plc-1", doing: "its supervision ended", forMs: 60_000 }];
+    };
+    const notify = new SdNotify({ env: { PATH }, healthy: () => true, stuck: look, log: silentLogger, program });
+    notify.ready();
+    await vi.waitFor(() => expect(looks).toBeGreaterThan(1), 5_000);
+    notify.close();
+    await expect(access(said)).rejects.toThrow();
+  });
+
   it("logs once when systemd cannot be told, and lives on", async () => {
     const log = recording();
     const env = { PATH, NOTIFY_SOCKET: "/x", WATCHDOG_USEC: "20000" };

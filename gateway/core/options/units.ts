@@ -70,9 +70,23 @@ function trim(value: number): string {
   return value >= 100 ? String(Math.round(value)) : String(Math.round(value * 10) / 10);
 }
 
+/** Names of systemd's credentials are names of files; these need no quoting in a unit either. */
+const CREDENTIAL = /^(?!\.{1,2}$)[A-Za-z0-9_.-]{1,255}$/;
+
 /** Where a secret is kept; never the secret itself. The loader turns it into a `Secret`. */
 export const secretRef = z.union(
-  [z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })],
-  { error: "a secret is given as { env: NAME } or { file: path }, never as text" },
+  [
+    z.strictObject({ env: z.string().min(1) }),
+    z.strictObject({ file: z.string().min(1) }),
+    z.strictObject({
+      credential: z
+        .string()
+        .regex(
+          CREDENTIAL,
+          "a name of letters, digits, dots, hyphens and underscores is needed, as in LoadCredential=NAME:/path",
+        ),
+    }),
+  ],
+  { error: "a secret is given as { env: NAME }, { file: path } or { credential: name }, never as text" },
 );
 export type SecretRef = z.infer<typeof secretRef>;
