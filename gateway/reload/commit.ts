@@ -128,7 +128,12 @@ export class CommitDesk {
       const wasWell = new Map(condition());
       // From here on a start goes back.
       await history.wait({ id: applied.id, before: before.id, file });
-      await replaceText(file, text);
+      try {
+        await replaceText(file, text);
+      } catch (error) {
+        await this.#neverApplied(applied, request.base, messageOf(error));
+        throw error;
+      }
       const mayLockOut = plan.steps.some(({ part }) => part === "http" || part === "broker" || part === "gateway");
       const mustConfirm = request.always || mayLockOut;
       const rest = { wasWell, mustConfirm, state: "applying" as const, untilMs: 0, timer: undefined };
@@ -138,6 +143,15 @@ export class CommitDesk {
     }
     void this.#run(this.#pending);
     return this.state();
+  }
+
+  /** The file could not be replaced: where it is as before, nothing waits, so that a start leaves alone what is then put there by hand. */
+  async #neverApplied({ id }: HistoryEntry, base: string, why: string): Promise<void> {
+    const { file, history } = this.#parts;
+    const present = await readFile(file, "utf8").catch(() => "");
+    if (hashOf(present) !== base) return;
+    await history.settle();
+    await history.close(id, "reverted", why);
   }
 
   /** It stays. @throws ConfigError where nothing waits. */

@@ -171,6 +171,20 @@ describe("a configuration on probation", () => {
     await expect(desk.confirm("anna")).rejects.toThrow("no change waits");
   });
 
+  it("waits for nothing where the file cannot be replaced: what is put there by hand stays at the next start", async () => {
+    // No room for the ending of the file beside it, whoever runs this.
+    file = join(folder, `${"m".repeat(245)}.yaml`);
+    await writeFile(file, OLD);
+    desk = make();
+    await expect(desk.apply(wish())).rejects.toThrow(/cannot be replaced/);
+    expect(await present()).toBe(OLD);
+    expect(desk.state().state).toBe("none");
+    expect(reloads).toEqual([]);
+    await writeFile(file, NEW);
+    expect(await recoverPending(history)).toBeUndefined();
+    expect(await present()).toBe(NEW);
+  });
+
   it("does not write over what somebody edited meanwhile", async () => {
     await desk.apply(wish());
     await waiting();
