@@ -5,6 +5,7 @@ import { AuditWatch } from "./audit/watch.ts";
 import type { LocalMessage } from "./broker/local-broker.ts";
 import { type Broker, makeBroker } from "./brokers.ts";
 import type { Runnable } from "./cli/run.ts";
+import { conditionOf } from "./condition.ts";
 import { LiveConfig } from "./config/live.ts";
 import type { LoadedConfig, LoadedLink } from "./config/types.ts";
 import type { Auditor } from "./core/audit.ts";
@@ -154,7 +155,7 @@ export class Gateway implements Runnable, Life {
     });
     this.#topics = new LocalTopics({
       ...parts,
-      gatewayId: gatewayId,
+      gatewayId,
       version: programVersion(),
       broker: this.#broker,
       health: () => this.health(),
@@ -290,15 +291,10 @@ export class Gateway implements Runnable, Life {
   }
 
   condition(): ReadonlyMap<string, boolean> {
-    const links = this.#lines.all.flatMap((line) => {
-      const { name, state, devices } = line.status();
-      const units = devices.map((device) => [`device ${device.name}`, device.state === "online"] as const);
-      return [[`link ${name}`, state === "connected"] as const, ...units];
-    });
-    const uplinks = this.#upstreams
-      .status()
-      .map(({ name, state }) => [`uplink ${name}`, state === "connected"] as const);
-    return new Map([...links, ...uplinks]);
+    return conditionOf(
+      this.#lines.all.map((line) => line.status()),
+      this.#upstreams.status(),
+    );
   }
 
   #ready(): Health {

@@ -18,6 +18,8 @@ export interface CommitParts {
   /** The trail of the life that runs now. */
   readonly audit: () => Auditor;
   readonly log: Logger;
+  /** `replaceText` unless given. */
+  readonly replace?: (path: string, text: string) => Promise<void>;
 }
 
 export interface ApplyRequest {
@@ -31,6 +33,9 @@ export interface ApplyRequest {
   readonly by: string;
 }
 
+/** How long until what could not be written is tried again. */
+const RETRY_MS = 10_000;
+
 /** How the last change ended. */
 export interface Ended {
   readonly id: number;
@@ -39,7 +44,7 @@ export interface Ended {
 }
 
 export interface PendingState {
-  readonly state: "none" | "applying" | "waiting" | "reverting";
+  readonly state: "none" | "applying" | "waiting" | "confirming" | "reverting";
   readonly id?: number;
   readonly by?: string;
   readonly note?: string;
@@ -60,7 +65,7 @@ interface Pending {
   readonly before: HistoryEntry;
   readonly wasWell: ReadonlyMap<string, boolean>;
   readonly mustConfirm: boolean;
-  state: "applying" | "waiting" | "reverting";
+  state: "applying" | "waiting" | "confirming" | "reverting";
   untilMs: number;
   timer: NodeJS.Timeout | undefined;
 }
@@ -113,7 +118,7 @@ export class CommitDesk {
    * StorageError. Nothing was changed then.
    */
   async apply(request: ApplyRequest): Promise<PendingState> {
-    const { file, history, planOf, condition } = this.#parts;
+    const { file, history, planOf, condition, replace = replaceText } = this.#parts;
     if (this.#pending || this.#beginning)
       throw new ConfigError("another change waits for its confirmation; confirm it or take it back first");
     this.#beginning = true;
@@ -129,7 +134,7 @@ export class CommitDesk {
       // From here on a start goes back.
       await history.wait({ id: applied.id, before: before.id, file });
       try {
-        await replaceText(file, text);
+        await replace(file, text);
       } catch (error) {
         await this.#neverApplied(applied, request.base, messageOf(error));
         throw error;
@@ -184,38 +189,56 @@ export class CommitDesk {
       return;
     }
     pending.state = "waiting";
-    pending.untilMs = performance.now() + request.confirmMs;
-    pending.timer = setTimeout(() => void this.#decide(pending), request.confirmMs);
+    this.#decideAfter(pending, request.confirmMs);
     log.warn(
       { configuration: applied.id, by: request.by, seconds: request.confirmMs / 1000, mustConfirm },
       "a configuration runs on probation: it goes back unless it is confirmed",
     );
   }
 
+  #decideAfter(pending: Pending, ms: number): void {
+    pending.untilMs = performance.now() + ms;
+    pending.timer = setTimeout(() => void this.#decide(pending), ms);
+  }
+
+  /** Never rejects: where the disk refuses the end of it, it waits on, and is decided later. */
   async #decide(pending: Pending): Promise<void> {
     const unhealthy = this.#unhealthy(pending);
     if (unhealthy.length > 0) await this.#goBack(pending, `not confirmed, and not well: ${unhealthy.join(", ")}`, "");
     else if (pending.mustConfirm) await this.#goBack(pending, "nobody confirmed it", "");
-    else await this.#keep(pending, "all links and uplinks are as well as before", "");
+    else {
+      await this.#keep(pending, "all links and uplinks are as well as before", "").catch((error: unknown) => {
+        this.#parts.log.error(
+          { configuration: pending.applied.id, error: messageOf(error) },
+          "the configuration cannot be kept: its confirmation cannot be written; it waits on",
+        );
+        this.#decideAfter(pending, RETRY_MS);
+      });
+    }
   }
 
+  /** @throws StorageError when that cannot be written: it waits as before then. */
   async #keep(pending: Pending, why: string, by: string): Promise<void> {
-    const { history } = this.#parts;
+    // Nobody else confirms it or takes it back meanwhile.
+    pending.state = "confirming";
+    try {
+      await this.#parts.history.settle();
+    } catch (error) {
+      pending.state = "waiting";
+      throw error;
+    }
     clearTimeout(pending.timer);
-    await history.settle();
     await this.#end(pending, "confirmed", why, by);
   }
 
   /** Never rejects. */
   async #goBack(pending: Pending, why: string, by: string): Promise<void> {
-    const { file, history, reloader, log } = this.#parts;
+    const { history, reloader, log } = this.#parts;
     clearTimeout(pending.timer);
     pending.state = "reverting";
-    let told = why;
+    const byHand = await this.#putBack(pending);
+    let told = byHand ? `${why}; the file was changed by hand meanwhile and is left as it is` : why;
     try {
-      const present = await readFile(file, "utf8").catch(() => "");
-      if (hashOf(present) === pending.applied.sha256) await replaceText(file, pending.before.text);
-      else told = `${why}; the file was changed by hand meanwhile and is left as it is`;
       await history.settle();
       await reloader.reload(by === "" ? "commit-confirm" : by);
     } catch (error) {
@@ -226,6 +249,25 @@ export class CommitDesk {
       );
     }
     await this.#end(pending, "reverted", told, by);
+  }
+
+  /** Gives whether the file is another than the one applied, and was left alone. Where it cannot be replaced, it is tried until it can. */
+  async #putBack({ applied, before }: Pending): Promise<boolean> {
+    const { file, log, replace = replaceText } = this.#parts;
+    for (;;) {
+      const present = await readFile(file, "utf8").catch(() => "");
+      if (hashOf(present) !== applied.sha256) return true;
+      try {
+        await replace(file, before.text);
+        return false;
+      } catch (error) {
+        log.error(
+          { configuration: applied.id, error: messageOf(error), seconds: RETRY_MS / 1000 },
+          "the configuration before cannot be put back; it is tried again",
+        );
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
   }
 
   async #end({ applied }: Pending, outcome: Ended["outcome"], why: string, by: string): Promise<void> {

@@ -27,11 +27,16 @@ export async function replaceText(path: string, text: string): Promise<void> {
     if (before) await chmod(next, before.mode & 0o777);
     if (before && before.uid !== userInfo().uid) await chown(next, before.uid, before.gid);
     await rename(next, path);
-    const folder = await open(dirname(path), "r");
-    await folder.sync().finally(() => folder.close());
+    await syncFolder(dirname(path));
   } catch (error) {
     await rm(next, { force: true }).catch(() => {});
     const cure = "let the gateway's user write the folder (in a unit: ReadWritePaths=), or apply the file by hand";
     throw new StorageError(`${path} cannot be replaced: ${messageOf(error)}; ${cure}`, { cause: error });
   }
+}
+
+/** What was renamed or removed in the folder is so after a power cut, too. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  await folder.sync().finally(() => folder.close());
 }

@@ -1,7 +1,8 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { hashOf, replaceText } from "./config-file.ts";
+import { messageOf, StorageError } from "../core/errors.ts";
+import { hashOf, replaceText, syncFolder } from "./config-file.ts";
 
 /** What became of a text: it runs and was confirmed, it waits, it was taken back, or it was found so (edited by hand, or the first). */
 const outcome = z.enum(["found", "waiting", "confirmed", "reverted"]);
@@ -95,8 +96,14 @@ export class ConfigHistory {
     }
   }
 
+  /** Nothing waits any more. @throws StorageError. */
   async settle(): Promise<void> {
-    await rm(this.#pendingPath, { force: true });
+    try {
+      await rm(this.#pendingPath, { force: true });
+      await syncFolder(this.#folder);
+    } catch (error) {
+      throw new StorageError(`${this.#pendingPath} cannot be removed: ${messageOf(error)}`, { cause: error });
+    }
   }
 
   get #pendingPath(): string {

@@ -1,12 +1,12 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AuditEvent } from "../../gateway/core/audit.ts";
-import { ConfigError } from "../../gateway/core/errors.ts";
+import { ConfigError, StorageError } from "../../gateway/core/errors.ts";
 import { silentLogger } from "../../gateway/core/log.ts";
 import { type ApplyRequest, CommitDesk } from "../../gateway/reload/commit.ts";
-import { hashOf } from "../../gateway/reload/config-file.ts";
+import { hashOf, replaceText } from "../../gateway/reload/config-file.ts";
 import { ConfigHistory } from "../../gateway/reload/history.ts";
 import { recoverPending } from "../../gateway/reload/recover.ts";
 import type { ReloadPlan } from "../../gateway/reload/reloader.ts";
@@ -24,6 +24,7 @@ let trail: AuditEvent[];
 let reloads: string[];
 let plan: ReloadPlan;
 let fault: Error | undefined;
+let full: boolean;
 let desk: CommitDesk;
 let wallMs = 1_000;
 
@@ -51,6 +52,7 @@ function make(): CommitDesk {
       },
     }),
     log: silentLogger,
+    replace: (path, text) => (full ? Promise.reject(new StorageError("no space left")) : replaceText(path, text)),
   });
 }
 
@@ -68,6 +70,7 @@ beforeEach(async () => {
   reloads = [];
   plan = LIVE;
   fault = undefined;
+  full = false;
   desk = make();
 });
 afterEach(async () => {
@@ -183,6 +186,57 @@ describe("a configuration on probation", () => {
     await writeFile(file, NEW);
     expect(await recoverPending(history)).toBeUndefined();
     expect(await present()).toBe(NEW);
+  });
+
+  it("waits on where its confirmation cannot be written, and is confirmed once it can", async () => {
+    await desk.apply(wish());
+    await waiting();
+    const note = join(folder, "data", "config-history", "pending.json");
+    await rm(note);
+    await mkdir(note);
+    await expect(desk.confirm("anna")).rejects.toThrow(/pending.json cannot be removed/);
+    expect(desk.state().state).toBe("waiting");
+    await rm(note, { recursive: true });
+    expect((await desk.confirm("anna")).last).toMatchObject({ outcome: "confirmed" });
+  });
+
+  it("by itself, too: it is kept as soon as that can be written", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    await desk.apply(wish({ always: false }));
+    await vi.waitFor(() => expect(desk.state().state).toBe("waiting"));
+    const note = join(folder, "data", "config-history", "pending.json");
+    await rm(note);
+    await mkdir(note);
+    await vi.advanceTimersByTimeAsync(60_000);
+    await vi.waitFor(() => expect(desk.state().leftMs).toBeGreaterThan(0));
+    await rm(note, { recursive: true });
+    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.waitFor(() => expect(desk.state().last).toMatchObject({ outcome: "confirmed" }));
+  });
+
+  it("is confirmed or taken back once, by whoever was first", async () => {
+    await desk.apply(wish());
+    await waiting();
+    const confirmed = desk.confirm("anna");
+    expect(() => desk.revert("bert")).toThrow("no change waits");
+    await expect(desk.confirm("bert")).rejects.toThrow("no change waits");
+    expect((await confirmed).last?.why).toBe("confirmed by anna");
+    expect(await present()).toBe(NEW);
+  });
+
+  it("is put back as soon as the disk takes it", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    await desk.apply(wish());
+    await vi.waitFor(() => expect(desk.state().state).toBe("waiting"));
+    full = true;
+    desk.revert("anna");
+    await vi.advanceTimersByTimeAsync(25_000);
+    expect(desk.state().state).toBe("reverting");
+    expect(await present()).toBe(NEW);
+    full = false;
+    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.waitFor(() => expect(desk.state().last).toMatchObject({ outcome: "reverted", why: "taken back by anna" }));
+    expect(await present()).toBe(OLD);
   });
 
   it("does not write over what somebody edited meanwhile", async () => {

@@ -64,6 +64,7 @@ function Open({ view, mayDecide }: { view: PendingView; mayDecide: boolean }): J
 
 function headline({ state, mustConfirm }: PendingView): string {
   if (state === "applying") return t("The configuration is being applied …");
+  if (state === "confirming") return t("The configuration is being kept …");
   if (state === "reverting") return t("The configuration before is being applied again …");
   return mustConfirm === true
     ? t("A configuration is on probation: it goes back unless it is confirmed.")

@@ -21,6 +21,7 @@ export const zhConfig = {
   "Show configuration {id}": "显示配置 {id}",
   "Take configuration {id} into the editor": "将配置 {id} 载入编辑器",
   "Take it back": "回退",
+  "The configuration is being kept …": "正在保留该配置 …",
   "The configuration before is being applied again …": "正在恢复之前的配置 …",
   "The configuration is being applied …": "正在应用配置 …",
   "The file is replaced and applied at once, on probation: it goes back by itself unless you confirm it. Undelivered records stay in the queue either way.":
