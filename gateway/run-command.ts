@@ -90,9 +90,8 @@ export function runCommand(args: string[], io: CliIo): Promise<number> {
     supervisor: (log) => {
       const workers = () => current?.workers() ?? [];
       const progress = new Progress({ workers, limitMs: stuckLimitMs(io.env), log, metrics });
-      const healthy = () => current?.health().ok ?? false;
       const { env, monotonicMs: monoMs } = io;
-      return new SdNotify({ env, healthy, stuck: () => progress.look(), monoMs, log, metrics });
+      return new SdNotify({ env, stuck: () => progress.look(), monoMs, log, metrics });
     },
   });
 }

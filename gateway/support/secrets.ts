@@ -8,7 +8,7 @@ const MOST_BYTES = 16 * 1024;
 
 /**
  * The secrets that a configuration names, as they are: what stands under a key such as `password`, name and password in a URL,
- * the variables of `{ env: NAME }` and the contents of `{ file: path }`. What cannot be read is no secret that could leak.
+ * the variables of `{ env: NAME }`, the contents of `{ file: path }` and of systemd's `{ credential: NAME }`. What cannot be read is no secret that could leak.
  */
 export async function secretsOf(
   text: string,
@@ -26,15 +26,16 @@ export async function secretsOf(
       Pair: (_, pair, path) => {
         if (!isPair(pair) || !isScalar(pair.key) || !isScalar(pair.value)) return;
         const [key, value] = [String(pair.key.value), String(pair.value.value)];
-        if (SECRET_KEY.test(key)) found.push(value);
         const parent = path.at(-1);
-        if (!isMap(parent) || parent.items.length !== 1) return;
-        if (key === "env") found.push(env[value] ?? "");
-        if (key === "file") files.push(value);
+        const isOnly = isMap(parent) && parent.items.length === 1;
+        if (isOnly && key === "env") found.push(env[value] ?? "");
+        else if (isOnly && key === "file") files.push(resolve(folder, value));
+        else if (isOnly && key === "credential") files.push(resolve(env["CREDENTIALS_DIRECTORY"] ?? folder, value));
+        else if (SECRET_KEY.test(key)) found.push(value);
       },
     });
   }
-  for (const file of files) found.push(await contentOf(resolve(folder, file)));
+  for (const file of files) found.push(await contentOf(file));
   return found;
 }
 

@@ -6,8 +6,6 @@ import { type Stuck, stuckText } from "./progress.ts";
 
 export interface SdNotifyOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Asked before each watchdog ping: no ping, and so a restart, while the process is not well. */
-  readonly healthy: () => boolean;
   /** Looks which parts are stuck (`Progress.look`): with one of them the process is to be killed and started again. */
   readonly stuck?: () => readonly Stuck[];
   /** CLOCK_MONOTONIC, in milliseconds. Without it systemd is not told of a reload. */
@@ -40,7 +38,8 @@ export function stuckLimitMs(env: SdNotifyOptions["env"]): number {
  * Tells systemd how the service is (sd_notify(3)). Node has no datagram Unix sockets, so `systemd-notify` says it for
  * us: the unit needs `NotifyAccess=all`. Does nothing where NOTIFY_SOCKET is not set, and never fails: a message that
  * could not be sent is logged once. The watchdog's ping comes from a timer of the event loop, so a loop that stands
- * still is seen. A part that is stuck is told at once, by name, with the request to be killed.
+ * still is seen. A part that is stuck is told at once, by name, with the request to be killed. A disk that is full or refuses writes is no
+ * reason: a restart mends nothing there, and the gateway goes on by itself once the disk does.
  */
 export class SdNotify {
   readonly #options: SdNotifyOptions;
@@ -50,7 +49,6 @@ export class SdNotify {
   #timer: NodeJS.Timeout | undefined;
   #looking: NodeJS.Timeout | undefined;
   #pinging = false;
-  #unwell = false;
   #stuck = false;
   #failed = false;
 
@@ -60,7 +58,7 @@ export class SdNotify {
     this.#pings = metrics.counter("millrace_watchdog_pings_total", "Signs of life given to systemd's watchdog.");
     this.#withheld = metrics.counter(
       "millrace_watchdog_withheld_total",
-      "Signs of life that were not given because the gateway is not well; systemd restarts it after some.",
+      "Signs of life that were not given because a part is stuck; systemd restarts the gateway.",
     );
     this.#enabled = (options.env["NOTIFY_SOCKET"] ?? "") !== "";
   }
@@ -113,14 +111,8 @@ export class SdNotify {
   }
 
   #ping(): void {
-    const well = this.#options.healthy();
-    if (well !== !this.#unwell) {
-      this.#unwell = !well;
-      if (well) this.#options.log.info({}, "healthy again, watchdog pings go on");
-      else this.#options.log.error({}, "not healthy, watchdog pings withheld");
-    }
-    if (!well || this.#stuck) this.#withheld.inc();
-    if (!well || this.#stuck || this.#pinging) return;
+    if (this.#stuck) this.#withheld.inc();
+    if (this.#stuck || this.#pinging) return;
     this.#pinging = true;
     this.#pings.inc();
     this.#say(["WATCHDOG=1"], () => {

@@ -33,10 +33,11 @@ export async function configWork(job: ConfigJob): Promise<ConfigDone> {
 }
 
 const MASK = "[secret]";
-const SECRET = /pass(?:word|phrase|wd)|secret|token|credential/i;
+/** Not `credential` by itself: `{ credential: NAME }` names one of systemd's, as `{ env: NAME }` a variable. */
+const SECRET = /pass(?:word|phrase|wd)|secret|token|credentials|.credential|credential./i;
 /** Also in what is commented out, and where the text is no YAML. */
 const WRITTEN =
-  /((?:^|[\s{,#])["']?[\w-]*(?:pass(?:word|phrase|wd)|secret|token|credential)s?["']?[ \t]*:[ \t]+)(?![\s{[&*|>])("(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*'|[^\s,}#][^,}\n]*)/gim;
+  /((?:^|[\s{,#])["']?[\w-]*(?:pass(?:word|phrase|wd)|secret|token|credentials|[\w-]credential)s?["']?[ \t]*:[ \t]+)(?![\s{[&*|>])("(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*'|[^\s,}#][^,}\n]*)/gim;
 const IN_URL = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@"']+@/gi;
 
 /** The text of a configuration with what must not be seen replaced. References such as `{ env: NAME }` stay. */

@@ -35,7 +35,7 @@ const BROKERS = ["{ listeners: [ { port: 0 } ] }", '{ external: "mqtt://127.0.0.
 export async function allMetrics(): Promise<MetricDescription[]> {
   const metrics = new PromMetrics();
   metrics.collectProcess();
-  new SdNotify({ env: {}, healthy: () => true, log: silentLogger, metrics }).close();
+  new SdNotify({ env: {}, log: silentLogger, metrics }).close();
   new Progress({ workers: () => [], limitMs: 1_000, log: silentLogger, metrics }).look();
   for (const broker of BROKERS) {
     const folder = await mkdtemp(join(tmpdir(), "millrace-metrics-"));

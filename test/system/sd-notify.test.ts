@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Logger, silentLogger } from "../../gateway/core/log.ts";
+import type { Stuck } from "../../gateway/system/progress.ts";
 import { SdNotify } from "../../gateway/system/sd-notify.ts";
 
 let folder = "";
@@ -33,7 +34,7 @@ describe("SdNotify", () => {
   it("does nothing without NOTIFY_SOCKET", async () => {
     const notify = new SdNotify({
       env: { PATH, WATCHDOG_USEC: "1000" },
-      healthy: () => true,
+
       log: silentLogger,
       program,
     });
@@ -46,7 +47,7 @@ describe("SdNotify", () => {
 
   it("says ready, status and stopping, each as one argument", async () => {
     const env = { PATH, NOTIFY_SOCKET: "/x" };
-    const notify = new SdNotify({ env, healthy: () => true, log: silentLogger, program });
+    const notify = new SdNotify({ env, log: silentLogger, program });
     notify.ready();
     await vi.waitFor(async () => expect(await words()).toEqual(["READY=1"]), 5_000);
     notify.status("two lines\n; rm -rf $HOME `id`");
@@ -56,28 +57,26 @@ describe("SdNotify", () => {
     notify.close();
   });
 
-  it("pings at half the watchdog's time while healthy, and not while not", async () => {
-    let healthy = true;
-    let asked = 0;
-    const ask = () => {
-      asked += 1;
-      return healthy;
+  it("pings at half the watchdog's time, and not while a part is stuck", async () => {
+    let stuck: readonly Stuck[] = [];
+    let looks = 0;
+    const look = () => {
+      looks += 1;
+      return stuck;
     };
-    const log = recording();
     const env = { PATH, NOTIFY_SOCKET: "/x", WATCHDOG_USEC: "40000" };
-    const notify = new SdNotify({ env, healthy: ask, log, program });
+    const notify = new SdNotify({ env, stuck: look, log: silentLogger, program });
     notify.ready();
     const pings = async () => (await words()).filter((line) => line === "WATCHDOG=1").length;
     await vi.waitFor(async () => expect(await pings()).toBeGreaterThan(2), 5_000);
-    healthy = false;
-    await vi.waitFor(() => expect(log.lines).toEqual(["not healthy, watchdog pings withheld"]), 5_000);
+    stuck = [{ part: "link plc-1", doing: "its supervision ended", forMs: 60_000 }];
+    const seen = looks;
+    await vi.waitFor(() => expect(looks).toBeGreaterThan(seen + 1), 5_000);
     // A ping that was on its way may still come, but only that one.
     const then = await pings();
-    const until = asked + 8;
-    await vi.waitFor(() => expect(asked).toBeGreaterThan(until), 5_000);
+    await vi.waitFor(() => expect(looks).toBeGreaterThan(seen + 12), 5_000);
     expect(await pings()).toBeLessThanOrEqual(then + 1);
-    healthy = true;
-    await vi.waitFor(() => expect(log.lines).toContain("healthy again, watchdog pings go on"), 5_000);
+    stuck = [];
     const before = await pings();
     await vi.waitFor(async () => expect(await pings()).toBeGreaterThan(before), 5_000);
     notify.close();
@@ -92,7 +91,7 @@ describe("SdNotify", () => {
       return stuck;
     };
     const env = { PATH, NOTIFY_SOCKET: "/x", WATCHDOG_USEC: "80000" };
-    const notify = new SdNotify({ env, healthy: () => true, stuck: look, log: silentLogger, program });
+    const notify = new SdNotify({ env, stuck: look, log: silentLogger, program });
     notify.ready();
     const triggers = async () => (await words()).filter((line) => line.includes("WATCHDOG=trigger"));
     await vi.waitFor(async () => expect(await triggers()).toHaveLength(1), 5_000);
@@ -114,7 +113,7 @@ describe("SdNotify", () => {
       looks += 1;
       return [{ part: "link plc-1", doing: "its supervision ended", forMs: 60_000 }];
     };
-    const notify = new SdNotify({ env: { PATH }, healthy: () => true, stuck: look, log: silentLogger, program });
+    const notify = new SdNotify({ env: { PATH }, stuck: look, log: silentLogger, program });
     notify.ready();
     await vi.waitFor(() => expect(looks).toBeGreaterThan(1), 5_000);
     notify.close();
@@ -124,14 +123,14 @@ describe("SdNotify", () => {
   it("logs once when systemd cannot be told, and lives on", async () => {
     const log = recording();
     const env = { PATH, NOTIFY_SOCKET: "/x", WATCHDOG_USEC: "20000" };
-    let asked = 0;
-    const healthy = () => {
-      asked += 1;
-      return true;
+    let looks = 0;
+    const look = () => {
+      looks += 1;
+      return [];
     };
-    const notify = new SdNotify({ env, healthy, log, program: join(folder, "none") });
+    const notify = new SdNotify({ env, stuck: look, log, program: join(folder, "none") });
     notify.ready();
-    await vi.waitFor(() => expect(asked).toBeGreaterThan(5), 5_000);
+    await vi.waitFor(() => expect(looks).toBeGreaterThan(20), 5_000);
     notify.close();
     expect(log.lines).toEqual(["systemd could not be told"]);
   });
@@ -149,7 +148,7 @@ describe("SdNotify", () => {
     const heard: string[] = [];
     createInterface({ input: listener.stdout }).on("line", (line) => heard.push(line));
     await vi.waitFor(() => expect(heard).toContain("bound"), 5_000);
-    const notify = new SdNotify({ env: { PATH, NOTIFY_SOCKET: socket }, healthy: () => true, log: silentLogger });
+    const notify = new SdNotify({ env: { PATH, NOTIFY_SOCKET: socket }, log: silentLogger });
     notify.ready();
     await vi.waitFor(() => expect(heard.join("|")).toContain("READY=1"), 5_000);
     notify.close();

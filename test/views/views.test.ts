@@ -125,6 +125,7 @@ describe("secrets", () => {
     ['a: { "apiToken": "hunter2" }'],
     ["a: {\n  password: 'hunter2',\n"],
     ["broken: [\npassword: hunter2\n"],
+    ["cloud-credential: hunter2\n# credentials: hunter2\n"],
     ["a:\n  passphrase:\n    hunter2\n"],
   ])("are masked in %j", (text) => {
     const { text: left, masked } = maskSecrets(text);
@@ -135,7 +136,7 @@ describe("secrets", () => {
 
   it("that are only named stay, and so does the rest", () => {
     const text =
-      "uplinks:\n  - { password: { env: MQTT_PASSWORD }, url: 'mqtt://broker', key: key.pem }\n  - password: { file: p }\n";
+      "uplinks:\n  - { password: { env: MQTT_PASSWORD }, url: 'mqtt://broker', key: key.pem }\n  - password: { file: p }\n  - { password: { credential: cloud-password } }\n  # password: { credential: other }\n";
     expect(maskSecrets(text)).toEqual({ text, masked: 0 });
   });
 

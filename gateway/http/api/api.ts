@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { z } from "zod";
+import { ConfigFaults } from "../../config/faults.ts";
 import type { Auditor } from "../../core/audit.ts";
 import { TimeoutError, UncertainWriteError } from "../../core/driver.ts";
 import {
@@ -34,7 +35,8 @@ interface Matched {
   readonly params: Readonly<Record<string, string>>;
 }
 
-const STATUS: readonly (readonly [new (message: string) => Error & { code: string }, number])[] = [
+const STATUS: readonly (readonly [abstract new (...args: never[]) => Error & { code: string }, number])[] = [
+  [ConfigFaults, 422],
   [ConfigError, 409],
   [RejectedError, 422],
   [QueueFullError, 503],

@@ -85,7 +85,13 @@ function responsesOf({ answer, type, status = 200, needs, params, body, method }
     ...(needs === "nothing" ? {} : { "401": refused("Nobody is logged in.") }),
     "403": refused(`Not allowed${method === "GET" ? "" : ", from another origin, or without X-CSRF-Token"}.`),
     ...(params ? { "404": refused("There is no such thing.") } : {}),
-    ...(body ? { "413": refused("The body is too long."), "415": refused("The body is no JSON.") } : {}),
+    ...(body
+      ? {
+          "413": refused("The body is too long."),
+          "415": refused("The body is no JSON."),
+          "422": refused("It is understood, and refused: the reason names the line, tag or device."),
+        }
+      : {}),
     ...(method === "GET"
       ? {}
       : { "409": refused("It does not fit the present state."), "429": refused("Too many failures.") }),
