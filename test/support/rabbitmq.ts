@@ -11,6 +11,8 @@ const START_MS = 60_000;
 
 export interface RabbitMq {
   readonly port: number;
+  /** Of MQTT, where its plugin was asked for. */
+  readonly mqttPort: number;
   readonly version: string;
   /** Its management command. */
   ctl(...args: string[]): Promise<string>;
@@ -22,11 +24,13 @@ export interface RabbitMq {
   stop(): Promise<void>;
 }
 
-export async function rabbitMq(folder: string): Promise<RabbitMq> {
+/** @param plugins such as `rabbitmq_mqtt`, which come with it. */
+export async function rabbitMq(folder: string, plugins: readonly string[] = []): Promise<RabbitMq> {
   if (!existsSync(join(BIN, "rabbitmq-server")))
     throw new Error("RabbitMQ is missing: apt-get install rabbitmq-server");
   mkdirSync(folder, { recursive: true });
-  const [port, dist, epmd] = [await freePort(), await freePort(), await freePort()];
+  const [port, dist, epmd, mqttPort] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const mqtt = plugins.includes("rabbitmq_mqtt") ? `mqtt.listeners.tcp.1 = 127.0.0.1:${mqttPort}\n` : "";
   const file = (name: string, text: string) => {
     const path = join(folder, name);
     writeFileSync(path, text);
@@ -35,9 +39,9 @@ export async function rabbitMq(folder: string): Promise<RabbitMq> {
   const env = {
     HOME: folder,
     RABBITMQ_NODENAME: `test${port}@localhost`,
-    RABBITMQ_CONFIG_FILE: file("rabbitmq.conf", `listeners.tcp.1 = 127.0.0.1:${port}\n`),
+    RABBITMQ_CONFIG_FILE: file("rabbitmq.conf", `listeners.tcp.1 = 127.0.0.1:${port}\n${mqtt}`),
     RABBITMQ_ADVANCED_CONFIG_FILE: file("advanced.config", "[{kernel,[{inet_dist_use_interface,{127,0,0,1}}]}].\n"),
-    RABBITMQ_ENABLED_PLUGINS_FILE: file("enabled_plugins", "[].\n"),
+    RABBITMQ_ENABLED_PLUGINS_FILE: file("enabled_plugins", `[${plugins.join(",")}].\n`),
     RABBITMQ_MNESIA_BASE: join(folder, "mnesia"),
     RABBITMQ_LOG_BASE: join(folder, "log"),
     RABBITMQ_PID_FILE: join(folder, "pid"),
@@ -65,6 +69,7 @@ export async function rabbitMq(folder: string): Promise<RabbitMq> {
   }
   return {
     port,
+    mqttPort,
     version: (await ctl("version")).trim(),
     ctl,
     async restart() {
@@ -73,7 +78,7 @@ export async function rabbitMq(folder: string): Promise<RabbitMq> {
       server = await start();
     },
     async stop() {
-      await ctl("stop", join(folder, "pid")).catch(() => {});
+      if (server.running) await ctl("stop", join(folder, "pid")).catch(() => {});
       await server.stop("SIGKILL");
       await names.stop("SIGKILL");
     },

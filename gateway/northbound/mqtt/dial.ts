@@ -19,6 +19,8 @@ export interface DialContext {
   readonly log: Logger;
   /** The files that worked last. */
   readonly memory: TlsMemory;
+  /** What each server was found to speak, by its URL; absent where nothing outlives the call. */
+  readonly versions?: Map<string, 4 | 5>;
 }
 
 export interface Dialled {

@@ -35,6 +35,7 @@ function lifeOf(options: MqttOptions, { name, log, metrics }: UplinkContext): Up
   if (known !== undefined) return known;
   const made = {
     tls: new TlsMemory(),
+    versions: new Map(),
     servers: new ServerList([options.url, ...options.urls]),
     expiry: new ExpiryWatch(name, log, metrics),
     sessions: new Set<string>(),

@@ -35,7 +35,9 @@ export const mqttSchema = z.strictObject({
       error: '5, 4 (that is MQTT 3.1.1) or "auto"',
     })
     .optional()
-    .describe("MQTT version; auto (the default): 5, and 3.1.1 when the server refuses it."),
+    .describe(
+      "MQTT version; auto (the default): 5, and 3.1.1 when the server refuses it, or closes on it again and again.",
+    ),
   preset: z
     .enum(PRESETS)
     .default("generic")

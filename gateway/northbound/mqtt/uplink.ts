@@ -118,7 +118,13 @@ export class MqttUplink implements Uplink {
 
   get #dialing(): DialContext {
     const { path, clock, log } = this.#context;
-    return { path, log, memory: this.#life.tls, ...(clock === undefined ? {} : { clock }) };
+    return {
+      path,
+      log,
+      memory: this.#life.tls,
+      versions: this.#life.versions,
+      ...(clock === undefined ? {} : { clock }),
+    };
   }
 
   #watchSession({ sessionPresent }: IConnackPacket): void {

@@ -11,6 +11,8 @@ import { endOf, type TlsMemory } from "./tls-files.ts";
 /** What outlives connections to the same server or servers. */
 export interface ConnectionLife {
   readonly tls: TlsMemory;
+  /** What each server speaks, as far as it is known. */
+  readonly versions: Map<string, 4 | 5>;
   readonly servers: ServerList;
   readonly expiry: ExpiryWatch;
 }

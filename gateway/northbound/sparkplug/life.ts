@@ -29,6 +29,7 @@ export function makeLife(options: SparkplugOptions, context: UplinkContext): Nod
   let made: Promise<EdgeNode> | undefined;
   return {
     tls: new TlsMemory(),
+    versions: new Map(),
     servers: new ServerList([options.url, ...options.urls]),
     expiry: new ExpiryWatch(name, log, metrics),
     bdSeq,

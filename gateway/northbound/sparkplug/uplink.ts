@@ -175,7 +175,13 @@ export class SparkplugUplink implements Uplink {
 
   get #dialing(): DialContext {
     const { path, clock, log } = this.#context;
-    return { path, log, memory: this.#life.tls, ...(clock === undefined ? {} : { clock }) };
+    return {
+      path,
+      log,
+      memory: this.#life.tls,
+      versions: this.#life.versions,
+      ...(clock === undefined ? {} : { clock }),
+    };
   }
 
   /** For every CONNECT packet a bdSeq of its own, on disk before the packet is sent. */

@@ -16,7 +16,10 @@ import org.apache.activemq.artemis.core.settings.impl.AddressSettings;
 import org.apache.activemq.artemis.spi.core.security.ActiveMQJAASSecurityManager;
 import org.apache.activemq.artemis.spi.core.security.jaas.InVMLoginModule;
 
-/** Artemis with AMQP on loopback: {@code <port> <folder>}. The queue small holds little; no address is made by itself. */
+/**
+ * Artemis on loopback: {@code <port> <folder> [protocol]}. With AMQP the queue small holds little, and no address is made by itself; with
+ * MQTT any is.
+ */
 public class ArtemisBroker {
   public static void main(String[] args) throws Exception {
     ConfigurationImpl configuration = new ConfigurationImpl();
@@ -27,11 +30,13 @@ public class ArtemisBroker {
     Map<String, Object> parameters = new HashMap<>();
     parameters.put("host", "127.0.0.1");
     parameters.put("port", args[0]);
-    parameters.put("protocols", "AMQP");
+    String protocol = args.length > 2 ? args[2] : "AMQP";
+    boolean made = protocol.equals("MQTT");
+    parameters.put("protocols", protocol);
     configuration.addAcceptorConfiguration(
-        new TransportConfiguration(NettyAcceptorFactory.class.getName(), parameters, "amqp"));
+        new TransportConfiguration(NettyAcceptorFactory.class.getName(), parameters, "in"));
     configuration.addAddressSetting(
-        "#", new AddressSettings().setAutoCreateAddresses(false).setAutoCreateQueues(false));
+        "#", new AddressSettings().setAutoCreateAddresses(made).setAutoCreateQueues(made));
     configuration.addAddressSetting(
         "small",
         new AddressSettings()

@@ -8,7 +8,7 @@ import org.apache.activemq.security.AuthenticationUser;
 import org.apache.activemq.security.SimpleAuthenticationPlugin;
 import org.apache.activemq.store.kahadb.KahaDBPersistenceAdapter;
 
-/** ActiveMQ Classic with AMQP on loopback: {@code <port> <folder>}. Queues that begin with small hold little. */
+/** ActiveMQ Classic on loopback, with AMQP unless said: {@code <port> <folder> [scheme]}. Queues that begin with small hold little. */
 public class ClassicBroker {
   public static void main(String[] args) throws Exception {
     BrokerService broker = new BrokerService();
@@ -31,7 +31,9 @@ public class ClassicBroker {
     SimpleAuthenticationPlugin users =
         new SimpleAuthenticationPlugin(List.of(new AuthenticationUser("gw", "gw-secret", "users")));
     broker.setPlugins(new BrokerPlugin[] {users});
-    broker.addConnector("amqp://127.0.0.1:" + args[0] + "?transport.transformer=native");
+    String scheme = args.length > 2 ? args[2] : "amqp";
+    String options = scheme.equals("amqp") ? "?transport.transformer=native" : "";
+    broker.addConnector(scheme + "://127.0.0.1:" + args[0] + options);
     broker.start();
     broker.waitUntilStarted();
     System.out.println("ready");

@@ -2,10 +2,11 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { ConfigError, NotConnectedError } from "../../../gateway/core/errors.ts";
 import type { Uplink, UplinkContext } from "../../../gateway/core/uplink.ts";
 import { ServerBusyError } from "../../../gateway/northbound/busy.ts";
+import { mqttModule } from "../../../gateway/northbound/mqtt/module.ts";
 import { message, verdicts } from "../../contract/uplink.ts";
 import { type Script, StrictBroker } from "../../support/strict-broker.ts";
 import { until } from "../until.ts";
-import { live, mqttUplink, recordingLogger } from "./harness.ts";
+import { context, live, mqttUplink, recordingLogger } from "./harness.ts";
 
 const open: { uplinks: Uplink[]; brokers: StrictBroker[] } = { uplinks: [], brokers: [] };
 afterEach(async () => {
@@ -45,17 +46,52 @@ describe("CONNECT", () => {
     expect(broker.session.connect?.password?.toString()).toBe("hunter2");
   });
 
-  it("falls back to 3.1.1 when the version is refused the new way, the old way, or not at all", async () => {
-    for (const script of [
-      { only: 4 },
-      { connack: (packet) => (packet.protocolVersion === 5 ? 0x84 : 0) },
-      { connack: (packet) => (packet.protocolVersion === 5 ? "close" : 0) },
-    ] satisfies Script[]) {
+  it("falls back to 3.1.1 when the version is refused the new way, the old way, or again and again not at all", async () => {
+    for (const [script, asked] of [
+      [{ only: 4 }, [5, 4]],
+      [{ connack: (packet) => (packet.protocolVersion === 5 ? 0x84 : 0) }, [5, 4]],
+      [{ connack: (packet) => (packet.protocolVersion === 5 ? "close" : 0) }, [5, 4, 5, 4]],
+    ] satisfies [Script, number[]][]) {
       const { broker, uplink } = await start(script);
       const limits = await uplink.connect(nobody, live());
-      expect(broker.sessions.map((one) => one.version)).toEqual([5, 4]);
+      expect(broker.sessions.map((one) => one.version)).toEqual(asked);
       expect(limits.properties).toBe(false);
     }
+  });
+
+  it("a server that is just being restarted is not taken for one of 3.1.1", async () => {
+    // Closes once, is there again at once; then it speaks 5 after all.
+    let times = 0;
+    const { broker, uplink } = await start({ connack: () => (++times === 1 ? "close" : 0) });
+    expect((await uplink.connect(nobody, live())).properties).toBe(true);
+    expect(broker.sessions.map((one) => one.version)).toEqual([5, 4, 5]);
+  });
+
+  it("one that spoke 5 is not asked for less because it closes, and one of 3.1.1 is known from then on", async () => {
+    let script: "close" | 0 | 0x84 = 0;
+    const broker = await new StrictBroker({
+      connack: ({ protocolVersion }) => (script === 0x84 && protocolVersion === 4 ? 0 : script),
+    }).listen();
+    open.brokers.push(broker);
+    // As the gateway does: a new uplink for each connection, of the same options.
+    const options = mqttModule.schema.parse({ url: broker.url });
+    const connected = async () => {
+      const uplink = mqttModule.create(options, context());
+      open.uplinks.push(uplink);
+      const { properties } = await uplink.connect(nobody, live());
+      await uplink.close();
+      return properties;
+    };
+    const asked = () => broker.sessions.splice(0).map((one) => one.version);
+    expect([await connected(), asked()]).toEqual([true, [5]]);
+    script = "close";
+    await expect(connected()).rejects.toThrow(NotConnectedError);
+    expect(asked()).toEqual([5]);
+    script = 0;
+    expect([await connected(), asked()]).toEqual([true, [5]]);
+    script = 0x84;
+    expect([await connected(), asked()]).toEqual([false, [5, 4]]);
+    expect([await connected(), asked()]).toEqual([false, [4]]);
   });
 
   it("does not fall back when a version is asked for", async () => {

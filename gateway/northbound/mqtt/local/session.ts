@@ -109,6 +109,7 @@ export class LocalSession {
     this.#inbox = new Inbox((arrival, stored) => handlers.onMessage(arrival, this.#version, stored));
     this.#life = {
       tls: new TlsMemory(),
+      versions: new Map(),
       servers: new ServerList([options.url, ...options.urls]),
       expiry: new ExpiryWatch("(local broker)", log, metrics),
     };
@@ -326,7 +327,7 @@ export class LocalSession {
 
   get #dialing(): DialContext {
     const { path, clock, log } = this.#parts;
-    return { path, clock, log, memory: this.#life.tls };
+    return { path, clock, log, memory: this.#life.tls, versions: this.#life.versions };
   }
 
   #firstAsk(): Ask {
