@@ -16,6 +16,7 @@ import { ConfigHistory } from "./reload/history.ts";
 import { planReload } from "./reload/plan.ts";
 import { recoverPending } from "./reload/recover.ts";
 import { SystemClock } from "./system/clock.ts";
+import { boundHeap } from "./system/heap.ts";
 import { isJournal, withPriority } from "./system/journal-lines.ts";
 import { LogLines } from "./system/log-lines.ts";
 import { Progress } from "./system/progress.ts";
@@ -24,6 +25,7 @@ import { SdNotify, stuckLimitMs } from "./system/sd-notify.ts";
 
 /** `millrace run`, with everything it is made of. */
 export function runCommand(args: string[], io: CliIo): Promise<number> {
+  boundHeap();
   const metrics = new PromMetrics();
   metrics.collectProcess();
   const clock = new SystemClock();

@@ -139,6 +139,10 @@ export class GuardedConnection extends Duplex {
     this.#pump();
   }
 
+  get isReady(): boolean {
+    return this.#state === "ready";
+  }
+
   /** The oldest QoS 1 or 2 publish that passed is answered for. */
   settled(): void {
     const size = this.#pendingSizes.shift();

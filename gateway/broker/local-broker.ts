@@ -16,6 +16,7 @@ import type { Progress } from "./give-way.ts";
 import { brokerHooks, type CommandIntake, connectionOf } from "./hooks.ts";
 import { checkListeners, type ListenerAddress, Listeners } from "./listeners.ts";
 import { LogThrottle } from "./log-throttle.ts";
+import { holdOneById } from "./one-by-id.ts";
 import { type SessionStatus, Sessions } from "./sessions.ts";
 import { certificateTopic } from "./sparkplug-aware.ts";
 import { type Flow, Traffic } from "./traffic.ts";
@@ -235,11 +236,15 @@ export class LocalBroker {
   status(): BrokerStatus {
     const running = this.#running;
     let pending = 0;
-    for (const connection of this.#gate.connections) pending += connection.pending;
+    let clients = 0;
+    for (const connection of this.#gate.connections) {
+      pending += connection.pending;
+      if (connection.isReady) clients += 1;
+    }
     return {
       listening: running !== undefined && !this.#isStopping,
       connections: this.#gate.connections.size,
-      clients: running?.aedes.connectedClients ?? 0,
+      clients,
       pending,
       holding: running?.capture.holding ?? false,
       ...(running?.capture.counts ?? { captured: 0, shed: 0, refused: 0 }),
@@ -303,6 +308,7 @@ export class LocalBroker {
         },
       }),
     });
+    holdOneById(aedes);
     this.#listenTo(aedes, sessions);
     return { aedes, capture, sessions, listeners: new Listeners(), answers: new Answers() };
   }
