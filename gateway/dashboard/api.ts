@@ -4,6 +4,7 @@ import type * as schemas from "../http/api/schemas.ts";
 
 export type {
   ConfigCheck,
+  ConfigCompletion,
   ConfigDiff,
   ConfigView,
   DeviceBrief,

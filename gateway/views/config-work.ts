@@ -1,5 +1,7 @@
 import { isPair, isScalar, parseAllDocuments, visit } from "yaml";
+import { type Completion, complete } from "../config/complete.ts";
 import { ConfigFaults } from "../config/faults.ts";
+import { configJsonSchema } from "../config/json-schema.ts";
 import { checkText } from "../config/load.ts";
 import type { ConfigCheck, ConfigDiff } from "../http/api/schemas.ts";
 import { lineDiff } from "./diff.ts";
@@ -7,6 +9,7 @@ import { lineDiff } from "./diff.ts";
 /** What takes long with a large configuration; all of it can be sent to a thread. */
 export type ConfigJob =
   | { readonly kind: "mask"; readonly text: string }
+  | { readonly kind: "complete"; readonly text: string; readonly offset: number }
   | { readonly kind: "diff"; readonly present: string; readonly text: string }
   | {
       readonly kind: "check";
@@ -17,10 +20,16 @@ export type ConfigJob =
       readonly env: readonly string[];
     };
 export type Masked = { readonly text: string; readonly masked: number };
-export type ConfigDone = Masked | ConfigDiff | ConfigCheck;
+export type ConfigDone = Masked | ConfigDiff | ConfigCheck | Completion;
+
+let schema: Record<string, unknown> | undefined;
 
 export async function configWork(job: ConfigJob): Promise<ConfigDone> {
   if (job.kind === "mask") return maskSecrets(job.text);
+  if (job.kind === "complete") {
+    schema ??= configJsonSchema();
+    return complete(job.text, job.offset, schema);
+  }
   if (job.kind === "diff") return lineDiff(maskSecrets(job.present).text, maskSecrets(job.text).text);
   const env = Object.fromEntries(job.env.map((name) => [name, "set"]));
   try {

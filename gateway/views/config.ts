@@ -5,8 +5,8 @@ import { Worker } from "node:worker_threads";
 import { configJsonSchema } from "../config/json-schema.ts";
 import type { LoadedConfig } from "../config/types.ts";
 import { ConfigError } from "../core/errors.ts";
-import type { ConfigCheck, ConfigDiff, ConfigView } from "../http/api/schemas.ts";
-import { configCheck, configDiff, configView } from "../http/api/schemas.ts";
+import type { ConfigCheck, ConfigCompletion, ConfigDiff, ConfigView } from "../http/api/schemas.ts";
+import { configCheck, configCompletion, configDiff, configView } from "../http/api/schemas.ts";
 import { type ConfigDone, type ConfigJob, configWork } from "./config-work.ts";
 import { unmask } from "./unmask.ts";
 
@@ -78,6 +78,11 @@ export class ConfigViews {
   async diff(text: string): Promise<ConfigDiff> {
     const present = await readFile(this.#path, "utf8").catch(() => "");
     return configDiff.parse(await this.#do({ kind: "diff", present, text }));
+  }
+
+  /** What can stand at an offset of a text. @throws ConfigError: it takes too long, or too many wait. */
+  async complete(text: string, offset: number): Promise<ConfigCompletion> {
+    return configCompletion.parse(await this.#do({ kind: "complete", text, offset: Math.min(offset, text.length) }));
   }
 
   #do(job: ConfigJob): Promise<ConfigDone> {

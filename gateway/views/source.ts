@@ -270,21 +270,11 @@ export class GatewayViews implements ApiSource {
     return this.#parts.logs.since(query);
   }
 
-  config() {
-    return this.#parts.configs.view();
-  }
-
-  configSchema() {
-    return this.#parts.configs.schema();
-  }
-
-  checkConfig(text: string) {
-    return this.#parts.configs.check(text);
-  }
-
-  diffConfig(text: string) {
-    return this.#parts.configs.diff(text);
-  }
+  config = () => this.#parts.configs.view();
+  configSchema = () => this.#parts.configs.schema();
+  checkConfig = (text: string) => this.#parts.configs.check(text);
+  completeConfig = (text: string, offset: number) => this.#parts.configs.complete(text, offset);
+  diffConfig = (text: string) => this.#parts.configs.diff(text);
 
   scan(line: Line, units: readonly number[], timeoutMs: number | undefined) {
     return this.#parts.wizard.scan(line, units, timeoutMs);

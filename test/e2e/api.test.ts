@@ -36,6 +36,11 @@ const CASES: Record<string, { path: string; method?: string; body?: unknown; ans
   getConfig: { path: "/config", answer: schemas.configView },
   getConfigSchema: { path: "/config/schema", answer: z.looseObject({ title: z.literal("millrace.yaml") }) },
   checkConfig: { path: "/config/check", body: { text: "gateway: { id: a }" }, answer: schemas.configCheck },
+  completeConfig: {
+    path: "/config/complete",
+    body: { text: "gateway: { id: a }\nlin", offset: 22 },
+    answer: schemas.configCompletion.extend({ candidates: z.array(z.looseObject({ label: z.string() })).min(3) }),
+  },
   diffConfig: { path: "/config/diff", body: { text: "gateway: { id: a }" }, answer: schemas.configDiff },
   startScan: {
     path: "/wizard/scans",

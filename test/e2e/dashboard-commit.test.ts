@@ -103,6 +103,62 @@ afterAll(async () => {
   home.remove();
 });
 
+describe("the editor", () => {
+  const options = () => page.getByRole("listbox", { name: "What can stand here" }).getByRole("option");
+  const type = (text: string) => page.keyboard.type(text, { delay: 15 });
+  /** Waits until it is the one that is chosen, and takes it. */
+  async function take(label: string, key = "Enter"): Promise<void> {
+    const one = options().filter({ hasText: new RegExp(`^${label}`) });
+    await one.first().waitFor();
+    for (let n = 0; n < 40 && (await one.first().getAttribute("aria-selected")) !== "true"; n++)
+      await page.keyboard.press("ArrowDown");
+    await page.keyboard.press(key);
+  }
+
+  it("completes a link from the schema, by keyboard alone", async () => {
+    await edit((text) => text);
+    await editor().press("Control+End");
+    await type("  - na");
+    await take("name");
+    await type("cloud-2\n    ");
+    await page.keyboard.press("Control+Space");
+    await take("type", "Tab");
+    await take("mqtt");
+    await type("\n    ur");
+    await options().first().waitFor();
+    expect(await page.locator(".completion .about").textContent()).toContain("mqtt://");
+    expect(await seriousFindings(page)).toEqual([]);
+    await picture("config-completion-light");
+    await page.emulateMedia({ colorScheme: "dark" });
+    expect(await seriousFindings(page)).toEqual([]);
+    await picture("config-completion-dark");
+    await page.emulateMedia({ colorScheme: "light" });
+    await take("url");
+    await type('"mqtt://127.0.0.1:1"');
+    await page.getByText("no faults").waitFor();
+    expect(await editor().inputValue()).toBe(
+      `${original.replace("s3cret-canary", '"[secret]"')}  - name: cloud-2\n    type: mqtt\n    url: "mqtt://127.0.0.1:1"`,
+    );
+    // The browser's own undo goes back over what was taken.
+    await page.keyboard.press("Control+z");
+    expect(await editor().inputValue()).not.toContain('127.0.0.1:1"\n    url');
+  });
+
+  it("closes the list with Escape, and takes a candidate by click", async () => {
+    await edit((text) => text);
+    await editor().press("Control+Home");
+    await page.keyboard.press("Control+Space");
+    await options().first().waitFor();
+    await page.keyboard.press("Escape");
+    await options().first().waitFor({ state: "detached" });
+    await page.keyboard.press("End");
+    await type("\nte");
+    await options().filter({ hasText: "telemetry" }).click();
+    expect(await editor().inputValue()).toContain("# the hall's gateway\ntelemetry:\n  \ngateway:");
+    expect(await page.evaluate("document.activeElement.tagName")).toBe("TEXTAREA");
+  });
+});
+
 describe("the configuration, applied from the page", () => {
   it("says before what restarts, and changes nothing by that", async () => {
     const dead = await freePort();

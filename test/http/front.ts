@@ -162,6 +162,8 @@ function noting(reached: unknown[], over: Partial<ApiSource>): ApiSource {
     logs: (query) => note({ lines: [], lost: 0 }, query),
     config: () => Promise.resolve(note({ file: "", text: "", masked: 0, sha256: "", changed: false })),
     configSchema: () => note({}),
+    completeConfig: (text, offset) =>
+      Promise.resolve(note({ from: 0, to: 0, path: "", about: "", candidates: [] }, text, offset)),
     checkConfig: (text) => Promise.resolve(note({ ok: true, faults: [], warnings: [] }, text)),
     diffConfig: (text) => Promise.resolve(note({ added: 0, removed: 0, lines: [] }, text)),
     scan: (line) => Promise.resolve(note({ id: "x", line: "x", state: "done", asked: 0, total: 0, units: [] }, line)),

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type ConfigCheck, type ConfigDiff, type ConfigView, get, type HistoryList, send } from "../api.ts";
 import { number } from "../format.ts";
 import { Apply } from "../parts/apply.tsx";
+import { useCompletion } from "../parts/completion.tsx";
 import { Diff } from "../parts/diff.tsx";
 import { History } from "../parts/history.tsx";
 import { Card, Loading, Pill, Problem, usePolled } from "../parts/ui.tsx";
@@ -41,6 +42,7 @@ function Editor({ view, history }: { view: ConfigView; history: HistoryList | un
   const area = useRef<HTMLTextAreaElement>(null);
   const numbers = useRef<HTMLPreElement>(null);
   const { check, problem, checking } = useCheck(text);
+  const completion = useCompletion(area, setText);
   const marked = useMemo(() => new Set(check?.faults.map(({ line }) => line)), [check]);
   const compare = async () => {
     setError(undefined);
@@ -98,7 +100,7 @@ function Editor({ view, history }: { view: ConfigView; history: HistoryList | un
       >
         {view.masked > 0 && (
           <p class="warning">
-            {t("{n} secrets are masked here as [secret]: they stay as they are where you leave them so.", {
+            {t("Masked here as [secret]: {n}. What is left so stays as it is in the file.", {
               n: number(view.masked),
             })}
           </p>
@@ -121,12 +123,20 @@ function Editor({ view, history }: { view: ConfigView; history: HistoryList | un
             wrap="off"
             autoComplete="off"
             autoCapitalize="none"
-            onInput={({ currentTarget }) => setText(currentTarget.value)}
+            {...completion.props}
+            onInput={(event) => {
+              setText(event.currentTarget.value);
+              completion.typed(event);
+            }}
             onScroll={({ currentTarget }) => {
               if (numbers.current) numbers.current.scrollTop = currentTarget.scrollTop;
             }}
           />
+          {completion.list}
         </div>
+        <p class="hint">
+          {t("Ctrl+Space shows what can stand at the cursor; Tab or Enter takes it, Escape closes the list.")}
+        </p>
         <Problem error={error ?? problem} />
         <p role="status" class="told">
           {told}

@@ -10,6 +10,8 @@ export const zhConfig = {
   "Configuration on probation": "试运行的配置",
   "Configuration {id} stays: {why}": "配置 {id} 已保留：{why}",
   "Configuration {id} was taken back: {why}": "配置 {id} 已回退：{why}",
+  "Ctrl+Space shows what can stand at the cursor; Tab or Enter takes it, Escape closes the list.":
+    "按 Ctrl+空格 显示光标处可填内容；Tab 或回车选用，Esc 关闭列表。",
   History: "历史",
   "Keep it": "保留",
   "Keep it without a confirmation if all links and uplinks are well": "所有链路和上行正常时无需确认即保留",
@@ -27,14 +29,16 @@ export const zhConfig = {
   "The file is replaced and applied at once, on probation: it goes back by itself unless you confirm it. Undelivered records stay in the queue either way.":
     "文件将立即替换并生效（试运行）：未经确认将自动回退。未送达的记录始终保留在队列中。",
   "Time to confirm": "确认时限",
+  "What can stand here": "此处可填内容",
   "What restarts?": "哪些会重启？",
   "Why (for the history)": "原因（记入历史）",
   "by hand": "手工",
+  needed: "必填",
   "{n} minutes": "{n} 分钟",
   "{n} s left": "剩余 {n} 秒",
   "{n} seconds": "{n} 秒",
-  "{n} secrets are masked here as [secret]: they stay as they are where you leave them so.":
-    "有 {n} 个机密以 [secret] 遮盖：保持不动则沿用原值。",
+  "Masked here as [secret]: {n}. What is left so stays as it is in the file.":
+    "以 [secret] 遮盖：{n} 项。保持不动则沿用文件中的原值。",
   "The file is another one than the gateway runs with: apply it with millrace reload, or take it from here.":
     "文件与网关正在运行的配置不同：可用 millrace reload 应用，或从此处应用。",
 } as const;

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Auditor } from "../../core/audit.ts";
 import { answered } from "./plant-routes.ts";
 import { type Route, route } from "./route.ts";
-import { configCheck, configDiff, configView, interpretations, scanView } from "./schemas.ts";
+import { configCheck, configCompletion, configDiff, configView, interpretations, scanView } from "./schemas.ts";
 import type { ApiSource } from "./source.ts";
 
 /** A configuration of thousands of tags. */
@@ -56,6 +56,18 @@ export function configRoutes(source: ApiSource, audit: Auditor): Route[] {
       bodyBytes: 2 * CONFIG_BYTES,
       answer: configCheck,
       handle: async ({ body }) => ({ answer: await source.checkConfig(body.text) }),
+    }),
+    route({
+      id: "completeConfig",
+      method: "POST",
+      path: "/config/complete",
+      summary: "What can stand at a place of a candidate, by the schema: keys, values, and what they mean.",
+      tag: "configuration",
+      needs: "configure",
+      body: text.extend({ offset: z.number().int().min(0).max(CONFIG_BYTES) }),
+      bodyBytes: 2 * CONFIG_BYTES,
+      answer: configCompletion,
+      handle: async ({ body }) => ({ answer: await source.completeConfig(body.text, body.offset) }),
     }),
     route({
       id: "diffConfig",

@@ -54,6 +54,21 @@ export const configCheck = z.strictObject({
   faults: z.array(located),
   warnings: z.array(located),
 });
+export const configCompletion = z.strictObject({
+  from: count.describe("Offsets in the text, UTF-16: what is being written there, and is replaced."),
+  to: count,
+  path: z.string().describe("Where that is, as `links[0].transport`; empty at the top."),
+  about: z.string().describe("What stands there is for."),
+  candidates: z.array(
+    z.strictObject({
+      label: z.string(),
+      insert: z.string().describe("Takes the place of `from` to `to`."),
+      required: z.boolean(),
+      type: z.string(),
+      description: z.string(),
+    }),
+  ),
+});
 export const configDiff = z.strictObject({
   added: count,
   removed: count,
@@ -78,3 +93,4 @@ export type HistoryText = z.infer<typeof historyText>;
 export type ConfigView = z.infer<typeof configView>;
 export type ConfigCheck = z.infer<typeof configCheck>;
 export type ConfigDiff = z.infer<typeof configDiff>;
+export type ConfigCompletion = z.infer<typeof configCompletion>;

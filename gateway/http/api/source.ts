@@ -1,5 +1,6 @@
 import type {
   ConfigCheck,
+  ConfigCompletion,
   ConfigDiff,
   ConfigView,
   DeviceView,
@@ -62,6 +63,7 @@ export interface ApiSource {
   config(): Promise<ConfigView>;
   configSchema(): Record<string, unknown>;
   checkConfig(text: string): Promise<ConfigCheck>;
+  completeConfig(text: string, offset: number): Promise<ConfigCompletion>;
   diffConfig(text: string): Promise<ConfigDiff>;
   /** Begins to ask the units of a line one after the other. @throws ConfigError: it is being scanned, or may not be. */
   scan(line: Line, units: readonly number[], timeoutMs: number | undefined): Promise<ScanView>;
