@@ -151,6 +151,11 @@ export class Access {
     return this.#lockout.locksOf(user);
   }
 
+  /** Opens what `locksOf` tells; gives how many. */
+  release(user: string): number {
+    return this.#lockout.release(user);
+  }
+
   /** Whether somebody's password is this one; wrong ones count as failed logins. @throws HttpError. */
   async confirm({ user = "", address }: Principal, password: string): Promise<void> {
     this.#throwIfLocked(user, address);

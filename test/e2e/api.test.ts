@@ -60,6 +60,7 @@ const CASES: Record<string, { path: string; method?: string; body?: unknown; ans
     answer: schemas.usersView,
   },
   changeUser: { path: "/users/ben", method: "PUT", body: { role: "operator" }, answer: schemas.usersView },
+  unlockUser: { path: "/users/ben/unlock", body: {}, answer: schemas.usersView },
   removeUser: { path: "/users/ben", method: "DELETE", answer: schemas.usersView },
   listTokens: { path: "/tokens", answer: schemas.tokensView },
   listAudit: { path: "/audit?limit=5", answer: schemas.auditView },

@@ -138,7 +138,7 @@ describe("the page for users", () => {
     await tab.context().close();
   });
 
-  it("says who is locked out, and from where", async () => {
+  it("says who is locked out, and from where, and unlocks them", async () => {
     for (let attempt = 0; attempt < 5; attempt++)
       await fetch(`${base}api/v1/login`, {
         method: "POST",
@@ -147,6 +147,9 @@ describe("the page for users", () => {
       });
     await page.reload();
     await userRow(/^ben .*locked from 127\.0\.0\.1 for \d+ s/).waitFor();
+    await page.getByRole("button", { name: "Unlock ben" }).click();
+    await page.getByText("ben may try to log in again.").waitFor();
+    await userRow(/^ben .*may log in/).waitFor();
   });
 
   it("asks before it removes one, and goes by keyboard", async () => {

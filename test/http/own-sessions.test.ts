@@ -45,4 +45,20 @@ describe("sessions", () => {
     front.wait(30_001);
     expect((await users())[0]).toMatchObject({ name: "first", locked: [] });
   });
+
+  it("an admin lets a user who is locked out try again at once, and nobody else does", async () => {
+    const admin = await front.as("admin");
+    const operator = await front.as("operator");
+    const somebody = front.client();
+    for (let attempt = 0; attempt < 5; attempt++) await somebody.login("first", "a wrong one, at length");
+    expect((await somebody.login("first", "a long enough one")).status).toBe(429);
+    const unlock = "/api/v1/users/first/unlock";
+    expect((await operator.ask(unlock, { body: {} })).status).toBe(403);
+    expect((await somebody.login("first", "a long enough one")).status).toBe(429);
+    const { json } = await admin.ask(unlock, { body: {} });
+    expect(schemas.usersView.parse(json).users[0]).toMatchObject({ name: "first", locked: [] });
+    expect(front.events.at(-1)).toMatchObject({ action: "user.unlock", target: "first", detail: "1 locks" });
+    expect((await somebody.login("first", "a long enough one")).status).toBe(200);
+    expect((await admin.ask("/api/v1/users/nobody/unlock", { body: {} })).status).toBe(404);
+  });
 });

@@ -18,6 +18,7 @@ export function UsersPage({ self }: { self: string }): JSX.Element {
   const [changed, setChanged] = useState<string | undefined>();
   const [step, setStep] = useState<Step | undefined>();
   const [told, setTold] = useState("");
+  const [failed, setFailed] = useState<unknown>();
   const done = (text: string) => {
     setTold(text);
     again();
@@ -33,6 +34,15 @@ export function UsersPage({ self }: { self: string }): JSX.Element {
         done(t("The user {name} is removed.", { name }));
       },
     });
+  const unlock = async (name: string) => {
+    setFailed(undefined);
+    try {
+      await send(`${pathOf("users", name)}/unlock`, {});
+      done(t("{name} may try to log in again.", { name }));
+    } catch (problem) {
+      setFailed(problem);
+    }
+  };
   const chosen = data?.users.find(({ name }) => name === changed);
   return (
     <>
@@ -40,12 +50,12 @@ export function UsersPage({ self }: { self: string }): JSX.Element {
         <p role="status" class="told">
           {told}
         </p>
-        <Problem error={error} />
+        <Problem error={error ?? failed} />
         {data === undefined && error === undefined && <Loading />}
         {data !== undefined && (
           <Table
             label={t("Who may log in")}
-            columns={columns(self, setChanged, remove)}
+            columns={columns(self, setChanged, remove, (name) => void unlock(name))}
             rows={data.users}
             keyOf={({ name }) => name}
             empty={t("None.")}
@@ -69,7 +79,12 @@ export function UsersPage({ self }: { self: string }): JSX.Element {
   );
 }
 
-function columns(self: string, change: (name: string) => void, remove: (name: string) => void) {
+function columns(
+  self: string,
+  change: (name: string) => void,
+  remove: (name: string) => void,
+  unlock: (name: string) => void,
+) {
   return [
     { title: t("User name"), cell: ({ name }: User) => (name === self ? `${name} ${t("(you)")}` : name) },
     { title: t("Role"), cell: ({ role }: User) => t(role) },
@@ -82,8 +97,13 @@ function columns(self: string, change: (name: string) => void, remove: (name: st
     { title: t("State"), cell: (user: User) => <Locked user={user} /> },
     {
       title: t("Change"),
-      cell: ({ name }: User) => (
+      cell: ({ name, locked }: User) => (
         <span class="tools">
+          {locked.length > 0 && (
+            <button type="button" aria-label={t("Unlock {name}", { name })} onClick={() => unlock(name)}>
+              {t("Unlock")}
+            </button>
+          )}
           <button type="button" aria-label={t("Change {name}", { name })} onClick={() => change(name)}>
             {t("Change")}
           </button>

@@ -83,6 +83,23 @@ export function userRoutes({ access, accounts, audit }: AccountParts): Route[] {
       },
     }),
     route({
+      id: "unlockUser",
+      method: "POST",
+      path: "/users/{name}/unlock",
+      summary:
+        "Lets a user who is locked out after failed logins try again at once; addresses that are locked as a whole stay so.",
+      tag: "accounts",
+      needs: "administer",
+      params: name,
+      answer: usersView,
+      handle: async ({ params, principal }) => {
+        if (!(await accounts.user(params.name))) return undefined;
+        const count = access.release(params.name);
+        await audit.record({ ...by(principal, "user.unlock", params.name), detail: `${count} locks` });
+        return await list();
+      },
+    }),
+    route({
       id: "removeUser",
       method: "DELETE",
       path: "/users/{name}",
