@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Block, type Command, commandsOf, parsePage } from "../docs/markdown.ts";
 import { startBrowser } from "../support/browser.ts";
-import { freePort, Process, root, scratch } from "../support/processes.ts";
+import { freePort, needProgram, Process, root, scratch } from "../support/processes.ts";
 
 /**
  * docs/first-device.md, followed as it stands, in an empty folder, with the program as npm installs it. Only ports are others: those
@@ -17,6 +17,7 @@ const program = join(home.path, "prefix", "bin", "millrace");
 const work = join(home.path, "empty");
 const running: Process[] = [];
 const seconds: string[] = [];
+let meter: Process | undefined;
 let ports: Record<"modbus" | "http" | "broker", number>;
 
 beforeAll(async () => {
@@ -91,7 +92,8 @@ it("leads from an empty folder to values in the browser", { timeout: 280_000 }, 
     expect(existsSync(program)).toBe(true);
   });
   await step("device", async () => {
-    await spawn("simulate").line(/127\.0\.0\.1/);
+    meter = spawn("simulate");
+    await meter.line(/127\.0\.0\.1/);
   });
   await step("scan, read, guess", async () => {
     await says("scan", /\b1\b/);
@@ -110,8 +112,14 @@ it("leads from an empty folder to values in the browser", { timeout: 280_000 }, 
     await spawn("run").line(/"msg":"gateway started"/, 30_000);
     await says("status", /healthy/);
     await says("read meter-1", /voltage/);
+    // Any MQTT client, the guide says, and names this one.
+    expect(blockWith("mosquitto_sub").text.trim()).toBe("mosquitto_sub -t 'plant/#' -v");
+    const words = ["-p", String(ports.broker), "-t", "plant/#", "-v", "-C", "1", "-W", "20"];
+    expect(execFileSync(needProgram("mosquitto_sub", "mosquitto-clients"), words, { encoding: "utf8" })).toMatch(
+      /^plant\/hall-1\/meter-1 \{"ts":\d+,"values":\{.*"voltage":2\d\d/,
+    );
   });
-  await step("account and browser", async () => {
+  await step("account, browser, plug", async () => {
     // What a person types when asked comes from a file here: there is no terminal.
     const typed = commandLike("user add").block.marks.get("typed") ?? "";
     writeFileSync(join(work, "typed"), `${typed}\n`, { mode: 0o600 });
@@ -144,6 +152,12 @@ async function browse(password: string): Promise<void> {
     await tab.getByText("voltage").first().waitFor();
     await tab.waitForTimeout(process.env["UPDATE_PICTURES"] === "1" ? 4000 : 0);
     await picture("device");
+    const row = (state: RegExp) => tab.getByRole("row", { name: state }).first().waitFor({ timeout: 60_000 });
+    await row(/^voltage .*good/);
+    await meter?.stop();
+    await row(/^voltage .*bad .*link down/);
+    await spawn("simulate").line(/127\.0\.0\.1/);
+    await row(/^voltage .*good/);
   } finally {
     await browser.close();
   }
